@@ -1,0 +1,108 @@
+package config
+
+import (
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/strata-build/strata/graph"
+)
+
+// A Target is one image to build with everything decided: variables evaluated,
+// inherits merged, matrix expanded, overrides applied.
+//
+// Paths are as the user wrote them, relative to [Config.Dir]. Strings and maps
+// are never nil-significant here except where said.
+type Target struct {
+	Name        string
+	Description string
+
+	Context  string            // directory or git/http URL; "." when not given
+	Contexts map[string]string // named contexts: dir, target:NAME, docker-image://, oci-layout://, URL
+
+	Dockerfile       string      // path relative to Context; "Dockerfile" when not given
+	DockerfileInline *string     // wins over Dockerfile
+	Steps            *StepScript // step blocks, compiled; wins over both
+
+	Stage         string            // target attribute: the stage to build, "" is the last
+	Args          map[string]string // build arguments
+	Labels        map[string]string
+	Annotations   []string
+	Tags          []string
+	Platforms     []string // as written; empty means the engine's own
+	Outputs       []Output // empty means none was declared
+	Secrets       []Secret
+	SSH           []SSH
+	CacheFrom     []CacheRef
+	CacheTo       []CacheRef
+	Attest        []Attest
+	NoCache       bool
+	NoCacheFilter []string
+	Pull          bool
+	Network       string // "", default, none, host
+	ShmSize       string
+	Ulimits       []string
+	ExtraHosts    map[string]string
+	Entitlements  []string
+	Call          string
+
+	// Needs are the targets this one needs: from target: contexts, from steps
+	// that name target:NAME, in the order declared, each once.
+	Needs []graph.ID
+
+	// Range is the target's header: `target "app"`.
+	Range hcl.Range
+
+	// Places are the ranges of attribute values by attribute name as written in
+	// HCL ("context", "tags"), or "contexts.base", "args.V" for one entry.
+	Places map[string]hcl.Range
+}
+
+// Place returns the best known range for attr, falling back to the header.
+func (t *Target) Place(attr string) hcl.Range {
+	if r, ok := t.Places[attr]; ok {
+		return r
+	}
+	return t.Range
+}
+
+// An Output is one thing to do with a result, as in bake:
+// https://docs.docker.com/build/exporters/.
+type Output struct {
+	Type  string            // image, registry, docker, oci, local, tar, cacheonly
+	Dest  string            // file or directory; "-" is standard output
+	Attrs map[string]string // all other attributes: name, push, compression, ...
+}
+
+// A Secret is a build secret: the id that a RUN mount names and where its value
+// comes from. At most one of Source and Env is set; with neither, an
+// environment variable named ID is used if it exists, else a file named ID.
+type Secret struct{ ID, Source, Env string }
+
+// SSH is an agent socket or keys for RUN --mount=type=ssh.
+type SSH struct {
+	ID    string
+	Paths []string
+}
+
+// A CacheRef is one cache-from or cache-to entry.
+type CacheRef struct {
+	Type  string
+	Attrs map[string]string
+}
+
+// An Attest is one attestation: type is "provenance" or "sbom", Attrs the rest.
+type Attest struct {
+	Type     string
+	Disabled bool
+	Attrs    map[string]string
+}
+
+// A StepScript is the Dockerfile that a target's step blocks stand for.
+//
+// A step that names another target (from = "target:base", copy with
+// from = "target:tools", mounts) appears in Text under the named context
+// "target:base" mapped in Contexts, so the Dockerfile front end links it.
+type StepScript struct {
+	Text     string            // Dockerfile source
+	Lines    []hcl.Range       // Lines[i] is the HCL place of line i+1 of Text
+	Contexts map[string]string // named contexts the steps add: stage name -> target:NAME
+}
