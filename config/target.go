@@ -40,13 +40,19 @@ type Target struct {
 	Network       string // "", default, none, host
 	ShmSize       string
 	Ulimits       []string
+	Resources     Resources
 	ExtraHosts    map[string]string
 	Entitlements  []string
 	Call          string
+	Policy        []Policy
 
 	// Needs are the targets this one needs: from target: contexts, from steps
 	// that name target:NAME, in the order declared, each once.
 	Needs []graph.ID
+
+	// Implicit says that the target was not asked for but is needed by another
+	// one: its own outputs are dropped.
+	Implicit bool
 
 	// Range is the target's header: `target "app"`.
 	Range hcl.Range
@@ -105,4 +111,21 @@ type StepScript struct {
 	Text     string            // Dockerfile source
 	Lines    []hcl.Range       // Lines[i] is the HCL place of line i+1 of Text
 	Contexts map[string]string // named contexts the steps add: stage name -> target:NAME
+}
+
+// Resources limit what a RUN step may use. Empty strings and nil say nothing.
+type Resources struct {
+	Memory, MemorySwap             string
+	CPUShares, CPUPeriod, CPUQuota *int64
+	CPUSetCPUs, CPUSetMems         string
+}
+
+// A Policy is one source policy: a file of rules, or a switch over the ones
+// before it.
+type Policy struct {
+	Files    []string
+	Reset    bool
+	Disabled bool
+	Strict   *bool
+	LogLevel string
 }
