@@ -108,6 +108,7 @@ type (
 	RunDone struct {
 		Time    time.Time
 		Results []TargetResult // in graph order
+		Started time.Time      // when the run began; zero if unknown
 	}
 )
 
