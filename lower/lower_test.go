@@ -1,0 +1,245 @@
+package lower
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/moby/buildkit/client/llb/sourceresolver"
+	digest "github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-build/strata/config"
+	"github.com/strata-build/strata/graph"
+)
+
+// A fakeRegistry answers every reference with the same image of two layers and
+// counts what it was asked.
+type fakeRegistry struct{ asked []string }
+
+func (f *fakeRegistry) ResolveImageConfig(_ context.Context, ref string, _ sourceresolver.Opt) (string, digest.Digest, []byte, error) {
+	f.asked = append(f.asked, ref)
+	img := ocispec.Image{Platform: ocispec.Platform{OS: "linux", Architecture: "amd64"}}
+	img.History = []ocispec.History{{CreatedBy: "ADD rootfs"}, {CreatedBy: "ENV A=1", EmptyLayer: true}, {CreatedBy: "RUN base"}}
+	b, err := json.Marshal(img)
+	return ref, digest.FromString(ref), b, err
+}
+
+// tree writes files and returns their directory.
+func tree(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		name = filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func lowerOne(t *testing.T, dir string, target *config.Target, parents map[string]*Result) (*Result, error) {
+	t.Helper()
+	return Lower(context.Background(), target, parents, Options{Dir: dir, Resolver: &fakeRegistry{}, RunID: "run"})
+}
+
+func describeHistory(p Platform) string {
+	var b strings.Builder
+	for _, e := range p.History {
+		kind := "base"
+		if e.Number > 0 {
+			kind = fmt.Sprintf("%d line %d", e.Number, e.Line)
+		}
+		layer := "layer"
+		if e.Empty {
+			layer = "config"
+		} else if e.Vertex == "" {
+			layer = "layer of base"
+		}
+		fmt.Fprintf(&b, "%s: %s (%s)\n", kind, e.CreatedBy, layer)
+	}
+	return b.String()
+}
+
+func TestHistoryNamesEveryInstruction(t *testing.T) {
+	dir := tree(t, map[string]string{
+		"Dockerfile": "ARG BASE=python:3.8-alpine\nFROM golang AS build\nRUN make\nFROM $BASE AS first\nRUN pip install \\\n  flask\nENV B=2\nONBUILD RUN x\nFROM first\nCMD [\"python\",\"app.py\"]\nCOPY --link app.py /app.py\nCOPY --from=build /out /out\n",
+		"app.py":     "print()",
+	})
+	r, err := lowerOne(t, dir, &config.Target{Name: "lab", Context: "."}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `base: ADD rootfs (layer of base)
+base: ENV A=1 (config)
+base: RUN base (layer of base)
+1 line 5: RUN pip install flask (layer)
+2 line 7: ENV B=2 (config)
+3 line 0: RUN /bin/sh -c x # buildkit (layer)
+4 line 10: CMD ["python","app.py"] (config)
+5 line 11: COPY --link app.py /app.py (layer)
+6 line 12: COPY --from=build /out /out (layer)
+`
+	if got := describeHistory(r.Platforms[0]); got != want {
+		t.Errorf("history is\n%swant\n%s", got, want)
+	}
+	if got := r.Platforms[0].Base; got != "python:3.8-alpine" {
+		t.Errorf("base is %q", got)
+	}
+}
+
+func TestParentIsBaseAndItsStepsAreItsOwn(t *testing.T) {
+	dir := tree(t, map[string]string{
+		"base/Dockerfile": "FROM scratch\nCOPY f /f\nLABEL a=b\n", "base/f": "x",
+		"app/Dockerfile": "FROM base\nCOPY g /g\n", "app/g": "y",
+	})
+	base, err := lowerOne(t, dir, &config.Target{Name: "base", Context: "base"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, err := lowerOne(t, dir, &config.Target{
+		Name: "app", Context: "app", Contexts: map[string]string{"base": "target:base"}, Needs: []graph.ID{"base"},
+	}, map[string]*Result{"base": base})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := app.Platforms[0]
+	want := "base: COPY f /f # buildkit (layer)\nbase: LABEL a=b (config)\n1 line 2: COPY g /g (layer)\n"
+	if got := describeHistory(p); got != want {
+		t.Errorf("history is\n%swant\n%s", got, want)
+	}
+	if p.Base != "target:base" {
+		t.Errorf("base is %q", p.Base)
+	}
+	own := map[digest.Digest]bool{}
+	for _, s := range base.Platforms[0].Steps {
+		own[s.Digest] = true
+	}
+	for _, s := range p.Steps {
+		if own[s.Digest] {
+			t.Errorf("step %q belongs to base and app", s.Name)
+		}
+	}
+	all := app.Vertices()
+	for d := range own {
+		if !all[d] {
+			t.Errorf("vertex %s of base has another digest in app", d)
+		}
+	}
+}
+
+func TestEqualSourcesAreOneVertex(t *testing.T) {
+	dir := tree(t, map[string]string{"Dockerfile": "FROM scratch\nCOPY f /f\n", "f": "x", "other/Dockerfile": "FROM scratch\nCOPY f /f\n"})
+	a, err := lowerOne(t, dir, &config.Target{Name: "a", Context: "."}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := lowerOne(t, dir, &config.Target{Name: "b", Context: ".", Dockerfile: "other/Dockerfile"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for d := range a.Vertices() {
+		if !b.Vertices()[d] {
+			t.Errorf("vertex %s of a is not in b", d)
+		}
+	}
+}
+
+func TestPlaceOfMistakes(t *testing.T) {
+	tests := []struct{ name, dockerfile, place, text string }{
+		{"unknown instruction", "FROM scratch\nRUNN x\n", "Dockerfile:2", "unknown instruction"},
+		{"bad copy source", "FROM scratch AS a\n\nCOPY --from=b@ /x /x\n", "Dockerfile:3", "invalid"},
+		{"bad flag", "FROM scratch\nCOPY --nope f /f\n", "Dockerfile:2", "unknown flag"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := tree(t, map[string]string{"Dockerfile": tt.dockerfile})
+			_, err := lowerOne(t, dir, &config.Target{Name: "x", Context: "."}, nil)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			se, ok := errors.AsType[*SourceError](err)
+			if !ok || se.Place.String() != tt.place || !strings.Contains(err.Error(), tt.text) {
+				t.Errorf("error is %#v %v, want place %s and %q", err, err, tt.place, tt.text)
+			}
+		})
+	}
+}
+
+func TestForeignFrontends(t *testing.T) {
+	tests := []struct {
+		syntax  string
+		foreign bool
+	}{
+		{"docker/dockerfile:1", false}, {"docker/dockerfile:1.7", false}, {"docker.io/docker/dockerfile:1.20", false},
+		{"docker/dockerfile", false}, {"docker/dockerfile:1.7-labs", true}, {"docker/dockerfile-upstream:master", true},
+		{"docker/dockerfile:1@sha256:" + strings.Repeat("0", 64), true}, {"evil/x", true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.syntax, func(t *testing.T) {
+			dir := tree(t, map[string]string{"Dockerfile": "# syntax=" + tt.syntax + "\nFROM scratch\nCOPY . /\n"})
+			r, err := lowerOne(t, dir, &config.Target{Name: "x", Context: "."}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if (r.Foreign != "") != tt.foreign {
+				t.Errorf("foreign is %q, want %v", r.Foreign, tt.foreign)
+			}
+		})
+	}
+}
+
+func TestGitContextIsForeign(t *testing.T) {
+	r, err := lowerOne(t, t.TempDir(), &config.Target{Name: "x", Context: "https://github.com/moby/buildkit.git#v0.34.2"}, nil)
+	if err != nil || r.Foreign == "" {
+		t.Errorf("foreign is %v, error %v", r, err)
+	}
+}
+
+func TestMissingThingsAreBlamedOnAttributes(t *testing.T) {
+	dir := tree(t, map[string]string{"Dockerfile": "FROM scratch\n", "file": ""})
+	tests := []struct {
+		attr   string
+		target config.Target
+	}{
+		{"context", config.Target{Context: "nope"}},
+		{"context", config.Target{Context: "file"}},
+		{"dockerfile", config.Target{Context: ".", Dockerfile: "Nope"}},
+		{"contexts.c", config.Target{Context: ".", Contexts: map[string]string{"c": "nope"}}},
+		{"platforms", config.Target{Context: ".", Platforms: []string{"a/b/c/d"}}},
+		{"shm-size", config.Target{Context: ".", ShmSize: "x"}},
+	}
+	for _, tt := range tests {
+		tt.target.Name = "x"
+		_, err := lowerOne(t, dir, &tt.target, nil)
+		te, ok := errors.AsType[*graph.TargetError](err)
+		if !ok || te.Attr != tt.attr {
+			t.Errorf("%+v: error %v, want one at %s", tt.target, err, tt.attr)
+		}
+	}
+}
+
+func TestOneStepNumberPerVertex(t *testing.T) {
+	dir := tree(t, map[string]string{"Dockerfile": "FROM --platform=linux/amd64 golang AS build\nRUN make\nFROM scratch\nCOPY --from=build /x /x\n"})
+	r, err := lowerOne(t, dir, &config.Target{Name: "x", Context: ".", Platforms: []string{"linux/amd64", "linux/arm64"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Platforms) != 2 || !r.Multi {
+		t.Fatalf("%d platforms, multi %v", len(r.Platforms), r.Multi)
+	}
+	if got := r.StepCount(); got != 3 { // FROM and RUN on the build platform, COPY the same for both
+		for _, p := range r.Platforms {
+			t.Logf("%s: %+v", p.ID, p.Steps)
+		}
+		t.Errorf("%d steps, want 3", got)
+	}
+}

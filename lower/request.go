@@ -1,0 +1,477 @@
+package lower
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/csv"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/content"
+	contentlocal "github.com/containerd/containerd/v2/plugins/content/local"
+	"github.com/containerd/platforms"
+	"github.com/distribution/reference"
+	"github.com/docker/go-units"
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	"github.com/moby/buildkit/frontend/dockerui"
+	gwclient "github.com/moby/buildkit/frontend/gateway/client"
+	digest "github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-build/strata/config"
+	"github.com/strata-build/strata/graph"
+)
+
+// The local names that the Dockerfile front end has built in.
+const (
+	localContext    = dockerui.DefaultLocalNameContext
+	localDockerfile = dockerui.DefaultLocalNameDockerfile
+)
+
+// A Request is what a target asks of the Dockerfile front end, in the front
+// end's own words. It can be sent to a daemon's front end as it is.
+type Request struct {
+	Attrs      map[string]string // front end options: filename, build-arg:X, context:NAME, ...
+	Locals     map[string]string // local name -> absolute directory
+	Dockerfile []byte            // contents, when the target has no file; else nil
+	Stores     map[string]content.Store
+	Inputs     map[string]llb.State // parents by input name
+	Platforms  []ocispec.Platform   // wanted; empty is the engine's own
+
+	target  *config.Target
+	dir     string
+	parents map[string]*Result // by target name
+	names   map[string]string  // context name -> parent target
+	foreign string
+}
+
+// newRequest says t in the words of the Dockerfile front end. The options are
+// those of docker buildx build (build/opt.go there), so that the same target
+// gives the same image.
+func newRequest(t *config.Target, parents map[string]*Result, opts Options) (*Request, error) {
+	req := &Request{
+		Attrs:   map[string]string{},
+		Locals:  map[string]string{},
+		Stores:  map[string]content.Store{},
+		Inputs:  map[string]llb.State{},
+		target:  t,
+		dir:     opts.Dir,
+		parents: map[string]*Result{},
+		names:   map[string]string{},
+	}
+	var errs []error
+	for attr, set := range map[string]func(map[string]*Result, Options) error{
+		"platforms": req.setPlatforms,
+		"context":   req.setContext,
+		"shm-size":  req.setPlain,
+	} {
+		if err := set(parents, opts); err != nil {
+			errs = append(errs, at(t, attr, err))
+		}
+	}
+	if len(errs) == 0 { // the Dockerfile's place depends on the context's
+		if err := req.setDockerfile(); err != nil {
+			errs = append(errs, at(t, "dockerfile", err))
+		}
+	}
+	contexts := maps.Clone(t.Contexts)
+	if t.Steps != nil {
+		contexts = merge(contexts, t.Steps.Contexts)
+	}
+	for _, name := range slices.Sorted(maps.Keys(contexts)) {
+		if err := req.addContext(name, contexts[name], parents); err != nil {
+			errs = append(errs, at(t, "contexts."+name, err))
+		}
+	}
+	return req, errors.Join(errs...)
+}
+
+func merge(a, b map[string]string) map[string]string {
+	out := maps.Clone(a)
+	if out == nil {
+		out = map[string]string{}
+	}
+	maps.Copy(out, b)
+	return out
+}
+
+// at blames err on an attribute, unless it already says where it belongs.
+func at(t *config.Target, attr string, err error) error {
+	if _, ok := errors.AsType[*graph.TargetError](err); ok {
+		return err
+	}
+	return &graph.TargetError{ID: graph.ID(t.Name), Attr: attr, Err: err}
+}
+
+func (req *Request) setPlatforms(map[string]*Result, Options) error {
+	var ids []string
+	for _, p := range req.target.Platforms {
+		spec := platforms.DefaultSpec()
+		if p != "local" {
+			var err error
+			if spec, err = platforms.Parse(p); err != nil {
+				return fmt.Errorf("platform %q: %w; write os/arch or os/arch/variant, as in linux/arm64", p, err)
+			}
+		}
+		spec = platforms.Normalize(spec)
+		if id := platforms.FormatAll(spec); !slices.Contains(ids, id) {
+			ids = append(ids, id)
+			req.Platforms = append(req.Platforms, spec)
+		}
+	}
+	if len(ids) > 0 {
+		req.Attrs["platform"] = strings.Join(ids, ",")
+	}
+	return nil
+}
+
+// setContext finds the main context: a directory, or a URL that only the
+// engine can read.
+func (req *Request) setContext(map[string]*Result, Options) error {
+	c := req.target.Context
+	switch {
+	case c == "-":
+		return errors.New(`the context cannot be read from standard input; name a directory`)
+	case isURL(c):
+		req.Attrs["context"] = c
+		req.foreign = "its context is " + c
+		return nil
+	}
+	dir, err := req.directory(strings.TrimPrefix(c, "cwd://"))
+	if err != nil {
+		return err
+	}
+	req.Locals[localContext] = dir
+	return nil
+}
+
+// isURL reports whether c is a git or http context.
+func isURL(c string) bool {
+	if _, _, ok := dockerui.DetectHTTPContext(c); ok {
+		return true
+	}
+	_, ok, _ := dockerui.DetectGitContext(c, nil)
+	return ok
+}
+
+// directory makes dir absolute and checks that it is a directory.
+func (req *Request) directory(dir string) (string, error) {
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(req.dir, dir)
+	}
+	fi, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("there is no directory %q", rel(req.dir, dir))
+	}
+	if err != nil {
+		return "", err
+	}
+	if !fi.IsDir() {
+		return "", fmt.Errorf("%q is a file; a context is a directory", rel(req.dir, dir))
+	}
+	return filepath.Clean(dir), nil
+}
+
+// setDockerfile finds the Dockerfile: steps win over inline text, inline text
+// over a file.
+func (req *Request) setDockerfile() error {
+	t := req.target
+	switch {
+	case t.Steps != nil:
+		req.Dockerfile = []byte(t.Steps.Text)
+	case t.DockerfileInline != nil:
+		req.Dockerfile = []byte(*t.DockerfileInline)
+	case req.foreign != "" && !strings.HasPrefix(t.Dockerfile, "cwd://"):
+		req.Attrs["filename"] = t.Dockerfile
+		return nil
+	default:
+		return req.setDockerfilePath(cmp.Or(t.Dockerfile, dockerui.DefaultDockerfileName))
+	}
+	req.Attrs["filename"] = dockerui.DefaultDockerfileName
+	if req.foreign != "" { // tells the front end not to look into the context
+		req.Attrs["dockerfilekey"] = localDockerfile
+	}
+	return nil
+}
+
+func (req *Request) setDockerfilePath(file string) error {
+	full := filepath.Join(req.Locals[localContext], file)
+	if p, ok := strings.CutPrefix(file, "cwd://"); ok {
+		full = filepath.Join(req.dir, p)
+	} else if filepath.IsAbs(file) {
+		full = file
+	}
+	fi, err := os.Stat(full)
+	if errors.Is(err, fs.ErrNotExist) && path.Base(file) == dockerui.DefaultDockerfileName {
+		lower := filepath.Join(filepath.Dir(full), strings.ToLower(dockerui.DefaultDockerfileName))
+		if fi2, err2 := os.Stat(lower); err2 == nil { // moby/moby#10858
+			full, fi, err = lower, fi2, nil
+		}
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no file %q", rel(req.dir, full))
+	case err != nil:
+		return err
+	case fi.IsDir():
+		return fmt.Errorf("%q is a directory; name the Dockerfile in it", rel(req.dir, full))
+	}
+	req.Locals[localDockerfile] = filepath.Dir(full)
+	req.Attrs["filename"] = filepath.Base(full)
+	if req.foreign != "" {
+		req.Attrs["dockerfilekey"] = localDockerfile
+	}
+	return nil
+}
+
+// setPlain sets what needs no looking up.
+func (req *Request) setPlain(map[string]*Result, Options) error {
+	t := req.target
+	setAll(req.Attrs, "build-arg:", t.Args)
+	setAll(req.Attrs, "label:", t.Labels)
+	setIf(req.Attrs, "target", t.Stage)
+	setIf(req.Attrs, "ulimit", strings.Join(t.Ulimits, ","))
+	setIf(req.Attrs, "no-cache", strings.Join(t.NoCacheFilter, ","))
+	if t.NoCache {
+		req.Attrs["no-cache"] = ""
+	}
+	if t.Pull {
+		req.Attrs["image-resolve-mode"] = "pull"
+	}
+	if t.Network != "default" {
+		setIf(req.Attrs, "force-network-mode", t.Network)
+	}
+	var hosts []string
+	for _, h := range slices.Sorted(maps.Keys(t.ExtraHosts)) {
+		hosts = append(hosts, h+"="+t.ExtraHosts[h])
+	}
+	setIf(req.Attrs, "add-hosts", strings.Join(hosts, ","))
+	for _, a := range t.Attest {
+		if !a.Disabled {
+			req.Attrs["attest:"+a.Type] = csvAttrs(a.Attrs)
+		}
+	}
+	if t.ShmSize == "" {
+		return nil
+	}
+	n, err := units.RAMInBytes(t.ShmSize)
+	if err != nil {
+		return fmt.Errorf("%q is no size; write 64m or 1g", t.ShmSize)
+	}
+	req.Attrs["shm-size"] = strconv.FormatInt(n, 10)
+	return nil
+}
+
+func setIf(m map[string]string, key, value string) {
+	if value != "" {
+		m[key] = value
+	}
+}
+
+func setAll(m map[string]string, prefix string, values map[string]string) {
+	for k, v := range values {
+		m[prefix+k] = v
+	}
+}
+
+// csvAttrs joins attributes as the attest option wants them: k=v,k=v with CSV
+// quoting, sorted.
+func csvAttrs(attrs map[string]string) string {
+	var fields []string
+	for _, k := range slices.Sorted(maps.Keys(attrs)) {
+		fields = append(fields, k+"="+attrs[k])
+	}
+	var b strings.Builder
+	w := csv.NewWriter(&b)
+	if len(fields) > 0 {
+		_ = w.Write(fields) // a strings.Builder does not fail
+		w.Flush()
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// addContext adds one named context.
+func (req *Request) addContext(name, value string, parents map[string]*Result) error {
+	key := contextKey(name)
+	if target, ok := strings.CutPrefix(value, "target:"); ok {
+		return req.addParent(key, target, parents)
+	}
+	if p, ok := strings.CutPrefix(value, "oci-layout://"); ok {
+		return req.addLayout(key, p)
+	}
+	if strings.HasPrefix(value, "docker-image://") || isURL(value) {
+		req.Attrs["context:"+key] = value
+		return nil
+	}
+	dir, err := req.directory(strings.TrimPrefix(value, "cwd://"))
+	if err != nil {
+		return err
+	}
+	local := localName(dir)
+	req.Locals[local] = dir
+	req.Attrs["context:"+key] = "local:" + local
+	return nil
+}
+
+// contextKey is the form in which the front end looks a context up
+// (frontend/dockerui, NamedContext).
+func contextKey(name string) string {
+	named, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return name
+	}
+	return strings.TrimSuffix(reference.FamiliarString(named), ":latest")
+}
+
+func (req *Request) addParent(key, target string, parents map[string]*Result) error {
+	p, ok := parents[target]
+	if !ok {
+		return fmt.Errorf("target %q has not been lowered", target)
+	}
+	req.parents[target] = p
+	req.names[key] = target
+	if len(p.Platforms) == 0 {
+		return fmt.Errorf("target %q has no result yet", target)
+	}
+	for _, plat := range p.Platforms {
+		k := key
+		if len(p.Platforms) > 1 {
+			k += "::" + plat.ID
+		}
+		if err := req.addInput(k, plat); err != nil {
+			return err
+		}
+	}
+	for _, want := range req.Platforms {
+		if _, ok := p.platformFor(&want); !ok {
+			return fmt.Errorf("target %q is not built for %s; add it to that target's platforms", target, platforms.FormatAll(want))
+		}
+	}
+	return nil
+}
+
+func (req *Request) addInput(key string, plat Platform) error {
+	op, err := llb.NewDefinitionOp(plat.Def.ToPB())
+	if err != nil {
+		return fmt.Errorf("reading the LLB of a needed target: %w", err)
+	}
+	input := "parent-" + key
+	req.Inputs[input] = llb.NewState(op)
+	if len(plat.Def.Def) == 0 {
+		req.Inputs[input] = llb.Scratch()
+	}
+	req.Attrs["context:"+key] = "input:" + input
+	if len(plat.Config) > 0 {
+		md, err := json.Marshal(map[string][]byte{exptypes.ExporterImageConfigKey: plat.Config})
+		if err != nil {
+			return err
+		}
+		req.Attrs["input-metadata:"+input] = string(md)
+	}
+	return nil
+}
+
+// addLayout adds an OCI layout directory: path[:tag][@digest].
+func (req *Request) addLayout(key, spec string) error {
+	dir, dgst, _ := strings.Cut(spec, "@")
+	dir, tag, _ := strings.Cut(dir, ":")
+	full, err := req.directory(dir)
+	if err != nil {
+		return err
+	}
+	if dgst == "" {
+		if dgst, err = layoutDigest(full, cmp.Or(tag, "latest")); err != nil {
+			return err
+		}
+	}
+	store, err := contentlocal.NewStore(full)
+	if err != nil {
+		return fmt.Errorf("opening OCI layout %s: %w", dir, err)
+	}
+	id := localName(full)
+	req.Stores[id] = store
+	req.Attrs["context:"+key] = "oci-layout://" + id + "@" + dgst
+	return nil
+}
+
+// layoutDigest looks tag up in an OCI layout's index
+// (https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md).
+func layoutDigest(dir, tag string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(dir, ocispec.ImageIndexFile))
+	if err != nil {
+		return "", fmt.Errorf("reading OCI layout: %w", err)
+	}
+	var index ocispec.Index
+	if err := json.Unmarshal(b, &index); err != nil {
+		return "", fmt.Errorf("reading OCI layout %s: %w", dir, err)
+	}
+	for _, m := range index.Manifests {
+		if m.Annotations[ocispec.AnnotationRefName] == tag {
+			return m.Digest.String(), nil
+		}
+	}
+	if len(index.Manifests) == 1 {
+		return index.Manifests[0].Digest.String(), nil
+	}
+	return "", fmt.Errorf("OCI layout %s has no image tagged %q", dir, tag)
+}
+
+// localName is the one name of a directory in all targets of all runs.
+func localName(dir string) string {
+	sum := sha256.Sum256([]byte(dir))
+	return "dir-" + hex.EncodeToString(sum[:8])
+}
+
+// unique is the run-wide name of one of the front end's local names.
+func (req *Request) unique(name string) string {
+	if dir, ok := req.Locals[name]; ok {
+		return localName(dir)
+	}
+	return name
+}
+
+// parentNamed is the target that a FROM word means, if it means one.
+func (req *Request) parentNamed(name string) (string, bool) {
+	t, ok := req.names[contextKey(name)]
+	return t, ok
+}
+
+// parentVertices is the set of vertices that belong to needed targets.
+func (req *Request) parentVertices() map[digest.Digest]bool {
+	all := map[digest.Digest]bool{}
+	for _, p := range req.parents {
+		maps.Copy(all, p.Vertices())
+	}
+	return all
+}
+
+// workers are the engine's platforms, or this machine's if none are known.
+func workers(opts Options) []gwclient.WorkerInfo {
+	if len(opts.Workers) > 0 {
+		return opts.Workers
+	}
+	return []gwclient.WorkerInfo{{ID: "local", Platforms: []ocispec.Platform{platforms.Normalize(platforms.DefaultSpec())}}}
+}
+
+// rel shortens p for people.
+func rel(dir, p string) string {
+	if r, err := filepath.Rel(dir, p); err == nil && !strings.HasPrefix(r, "..") {
+		return r
+	}
+	return p
+}
+
+// States marshals nothing; it lists the inputs for a daemon's front end.
+func (req *Request) States(context.Context) map[string]llb.State { return req.Inputs }
