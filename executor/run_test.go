@@ -1,0 +1,202 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/strata-build/strata/graph"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// parse reads "app: lib base\nlib: base\nbase:".
+func parse(t *testing.T, text string) *graph.Graph {
+	t.Helper()
+	var nodes []graph.Node
+	for line := range strings.Lines(text) {
+		name, needs, _ := strings.Cut(strings.TrimSpace(line), ":")
+		n := graph.Node{ID: graph.ID(name)}
+		for _, f := range strings.Fields(needs) {
+			n.Needs = append(n.Needs, graph.ID(f))
+		}
+		nodes = append(nodes, n)
+	}
+	g, err := graph.New(nodes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// A fake solver takes a second to evaluate and a second to export each target,
+// and fails those in fail.
+type fake struct {
+	fail    map[graph.ID]bool
+	mu      sync.Mutex
+	log     []string
+	running int
+	most    int
+	start   time.Time
+}
+
+func (f *fake) note(format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.log = append(f.log, fmt.Sprintf("%v ", time.Since(f.start))+fmt.Sprintf(format, args...))
+}
+
+func (f *fake) Solve(ctx context.Context, id graph.ID, ready func()) (TargetResult, error) {
+	f.mu.Lock()
+	f.running++
+	f.most = max(f.most, f.running)
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		f.running--
+		f.mu.Unlock()
+	}()
+	f.note("start %s", id)
+	if err := pause(ctx); err != nil {
+		return TargetResult{}, err
+	}
+	if f.fail[id] {
+		return TargetResult{}, errors.New("broken")
+	}
+	ready()
+	if err := pause(ctx); err != nil {
+		return TargetResult{}, err
+	}
+	f.note("end %s", id)
+	return TargetResult{State: Built}, nil
+}
+
+func pause(ctx context.Context) error {
+	select {
+	case <-time.After(time.Second):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func states(results []TargetResult) string {
+	var out []string
+	for _, r := range results {
+		s := r.Target + "=" + string(r.State)
+		if r.Blame != "" {
+			s += "(" + r.Blame + ")"
+		}
+		out = append(out, s)
+	}
+	slices.Sort(out)
+	return strings.Join(out, " ")
+}
+
+func TestDependentsStartWhenReadyNotWhenExported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{start: time.Now()}
+		results, err := Run(t.Context(), parse(t, "app: base\nbase:"), f, Options{}, func(Event) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"0s start base", "1s start app", "2s end base", "3s end app"}
+		if !slices.Equal(f.log, want) {
+			t.Errorf("log is %v, want %v", f.log, want)
+		}
+		if got := states(results); got != "app=built base=built" {
+			t.Error(got)
+		}
+	})
+}
+
+func TestFailure(t *testing.T) {
+	tests := []struct {
+		name, graph, fail string
+		keep              bool
+		want              string
+	}{
+		{"skips dependents, all of them, by the first failure", "a:\nb: a\nc: b\nd:", "a", true, "a=failed b=skipped(a) c=skipped(a) d=built"},
+		{"stops the others", "a:\nb: a\nslow: s1\ns1: s2\ns2: s3\ns3:", "a", false, "a=failed b=skipped(a) s1=canceled s2=canceled s3=canceled slow=canceled"},
+		{"two at once", "a:\nb:\nc: a b", "a b", true, "a=failed b=failed c=skipped(a)"},
+		{"diamond", "base:\nl: base\nr: base\ntop: l r", "l", true, "base=built l=failed r=built top=skipped(l)"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fake{start: time.Now(), fail: map[graph.ID]bool{}}
+				for _, id := range strings.Fields(tt.fail) {
+					f.fail[graph.ID(id)] = true
+				}
+				results, err := Run(t.Context(), parse(t, tt.graph), f, Options{KeepGoing: tt.keep}, func(Event) {})
+				if !errors.Is(err, ErrFailed) {
+					t.Errorf("error is %v", err)
+				}
+				if got := states(results); got != tt.want {
+					t.Errorf("got  %s\nwant %s", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// The failure itself is always told, never only its consequences.
+func TestConsequenceNeverHidesCause(t *testing.T) {
+	for range 2000 {
+		f := failFirst{}
+		results, _ := Run(t.Context(), parse(t, "a:\nb: a\nc: a\nd: b c"), f, Options{}, func(Event) {})
+		if got := states(results); got != "a=failed b=skipped(a) c=skipped(a) d=skipped(a)" {
+			t.Fatal(got)
+		}
+	}
+}
+
+type failFirst struct{}
+
+func (failFirst) Solve(context.Context, graph.ID, func()) (TargetResult, error) {
+	return TargetResult{}, errors.New("broken")
+}
+
+func TestJobsLimitsTargetsInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{start: time.Now()}
+		_, err := Run(t.Context(), parse(t, "a:\nb: a\nc: a\nd: b\ne:\nf: e\ng:"), f, Options{Jobs: 2}, func(Event) {})
+		if err != nil || f.most != 2 {
+			t.Errorf("error %v, %d at once", err, f.most)
+		}
+	})
+}
+
+func TestCancel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stopped := errors.New("stopped by interrupt")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(1500*time.Millisecond, func() { cancel(stopped) })
+		f := &fake{start: time.Now()}
+		var done []string
+		results, err := Run(ctx, parse(t, "a:\nb: a\nc: b"), f, Options{}, func(e Event) {
+			if d, ok := e.(TargetDone); ok {
+				f.mu.Lock()
+				done = append(done, d.Target)
+				f.mu.Unlock()
+			}
+		})
+		if !errors.Is(err, stopped) {
+			t.Errorf("error is %v", err)
+		}
+		if got := states(results); got != "a=canceled b=canceled c=canceled" {
+			t.Error(got)
+		}
+		if len(done) != 3 {
+			t.Errorf("told of %v, want all three", done)
+		}
+	})
+}
