@@ -10,12 +10,11 @@ package report
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/strata-build/strata/executor"
-	"github.com/strata-build/strata/history"
 )
 
 // A Mode says how a running build is shown.
@@ -48,32 +47,67 @@ func ParseMode(s string) (Mode, error) {
 	return "", fmt.Errorf("unknown progress mode %q: use one of %s", s, strings.Join(names, ", "))
 }
 
-// Progress consumes events until the channel closes, drawing them to t.Err.
+// Progress consumes events until the channel closes, drawing them to t.Err, and
+// returns once all of it is written. A slow reader never holds up the build:
+// progress it cannot take in time is left out, the end of a target never is. A
+// write error, of a closed pipe for instance, is returned at the end and has
+// no other effect. Once ctx is done Progress no longer waits for a reader who
+// does not read.
+//
+// To outlive a closed standard error the process must not die of SIGPIPE.
 func Progress(ctx context.Context, mode Mode, t Terminal, events <-chan executor.Event) error {
-	for range events {
+	v, out := newView(mode, t)
+	if v == nil {
+		for range events { // nothing to show, but the build must not block
+		}
+		return nil
 	}
-	return nil
+	ticks := time.NewTicker(v.interval())
+	defer ticks.Stop()
+	for {
+		select {
+		case e, ok := <-events:
+			if !ok {
+				v.end()
+				return out.close(ctx)
+			}
+			v.event(e)
+		case <-ticks.C:
+			v.tick()
+		}
+	}
 }
 
-// Summary prints the end screen of a build.
-func Summary(w io.Writer, t Terminal, done executor.RunDone) {}
-
-// Digests prints the digest of each target that made an image, one a line, in
-// the order of the results: the whole output of a quiet build.
-func Digests(w io.Writer, done executor.RunDone) {}
-
-// Failures prints one screen for each failed target.
-func Failures(w io.Writer, t Terminal, done executor.RunDone) {}
-
-// A HistoryFormat says how a history is printed.
-type HistoryFormat struct {
-	Format  string // "table" or "", "json", or a Go text/template over history.Record
-	NoTrunc bool   // whole commands and digests
-	All     bool   // every layer of the base too
+// A view draws a running build to a sink.
+type view interface {
+	interval() time.Duration // between ticks
+	event(executor.Event)
+	tick()
+	end() // after the last event
 }
 
-// History prints one record, newest step first.
-func History(w io.Writer, t Terminal, rec history.Record, f HistoryFormat) error { return nil }
+// How much is held for a slow reader.
+const (
+	lineLimit = 1 << 20
+	jsonLimit = 8 << 20
+)
 
-// Histories prints the records of a build: show is "built", "all" or "none".
-func Histories(w io.Writer, t Terminal, recs []history.Record, show string) error { return nil }
+// newView returns the view for mode and the sink it draws to, or nil if there
+// is nothing to draw.
+func newView(mode Mode, t Terminal) (view, *sink) {
+	switch mode {
+	case Auto:
+		if t.IsTTY && t.CI == "" {
+			return newTTY(t)
+		}
+	case TTY:
+		if t.IsTTY {
+			return newTTY(t)
+		}
+	case RawJSON:
+		return newRawJSON(t)
+	case Quiet, None:
+		return nil, nil
+	}
+	return newPlain(t)
+}

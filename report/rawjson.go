@@ -1,0 +1,263 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/strata-build/strata/executor"
+)
+
+// EventSchema is the version of the JSON form of events, the "schema" of every
+// line. It changes when a field changes its meaning, not when one is added.
+const EventSchema = 1
+
+// A wireEvent is one line of rawjson progress. Which fields are there depends
+// on Type; docs/reference/events.md lists them.
+type wireEvent struct {
+	Schema int       `json:"schema"`
+	Type   string    `json:"type"`
+	Time   time.Time `json:"time,omitzero"`
+
+	Target  string       `json:"target,omitempty"`
+	Targets any          `json:"targets,omitempty"` // []wireTarget of run-started, []string of step
+	Engine  string       `json:"engine,omitempty"`
+	Result  *wireResult  `json:"result,omitempty"`
+	Results []wireResult `json:"results,omitempty"`
+
+	Step      *wireStep      `json:"step,omitempty"`
+	State     executor.State `json:"state,omitempty"`
+	Started   time.Time      `json:"started,omitzero"`
+	Completed time.Time      `json:"completed,omitzero"`
+	Error     string         `json:"error,omitempty"`
+
+	Stream int     `json:"stream,omitempty"`
+	Text   *string `json:"text,omitempty"`
+	Bytes  []byte  `json:"bytes,omitempty"`
+
+	ID      string `json:"id,omitempty"`
+	Current int64  `json:"current,omitempty"`
+	Total   int64  `json:"total,omitempty"`
+	Done    bool   `json:"done,omitempty"`
+
+	Place string `json:"place,omitempty"`
+	URL   string `json:"url,omitempty"`
+	Count int    `json:"count,omitempty"`
+}
+
+type wireTarget struct {
+	Name  string   `json:"name"`
+	Needs []string `json:"needs,omitempty"`
+	Steps int      `json:"steps,omitempty"`
+}
+
+type wireStep struct {
+	ID       string `json:"id"`
+	Number   int    `json:"number,omitempty"`
+	Total    int    `json:"total,omitempty"`
+	Name     string `json:"name"`
+	Stage    string `json:"stage,omitempty"`
+	Platform string `json:"platform,omitempty"`
+	Place    string `json:"place,omitempty"`
+	Internal bool   `json:"internal,omitempty"`
+}
+
+type wireResult struct {
+	Target     string         `json:"target"`
+	State      executor.State `json:"state"`
+	DurationNs time.Duration  `json:"durationNs"`
+	Digest     string         `json:"digest,omitempty"`
+	Size       int64          `json:"size"`
+	Tags       []string       `json:"tags,omitempty"`
+	Outputs    []string       `json:"outputs,omitempty"`
+	Steps      int            `json:"steps"`
+	Ran        int            `json:"ran"`
+	Blame      string         `json:"blame,omitempty"`
+	Failure    *wireFailure   `json:"failure,omitempty"`
+	Error      string         `json:"error,omitempty"`
+}
+
+type wireFailure struct {
+	Step    *wireStep    `json:"step"`
+	Message string       `json:"message"`
+	RanNs   int64        `json:"ranNs"`
+	Excerpt []wireSource `json:"excerpt,omitempty"`
+	Text    *string      `json:"text,omitempty"`
+	Bytes   []byte       `json:"bytes,omitempty"`
+	Clipped bool         `json:"clipped,omitempty"`
+	Command string       `json:"command,omitempty"`
+}
+
+type wireSource struct {
+	Number int    `json:"number"`
+	Text   string `json:"text"`
+	Guilty bool   `json:"guilty,omitempty"`
+}
+
+// A rawJSON view writes each event as one line of JSON.
+type rawJSON struct{ out *sink }
+
+func newRawJSON(t Terminal) (view, *sink) {
+	out := newSink(t.Err, jsonLimit, func(lost int) []byte {
+		return encode(wireEvent{Type: "dropped", Time: time.Now(), Count: lost})
+	})
+	return &rawJSON{out}, out
+}
+
+func (v *rawJSON) interval() time.Duration { return time.Hour }
+func (v *rawJSON) tick()                   {}
+func (v *rawJSON) end()                    {}
+
+func (v *rawJSON) event(e executor.Event) {
+	line := encode(wire(e))
+	switch e := e.(type) {
+	case executor.StepLog, executor.StepProgress:
+		v.out.offer(line)
+	case executor.StepUpdate:
+		if e.State == executor.Failed {
+			v.out.put(line)
+			return
+		}
+		v.out.offer(line)
+	default:
+		v.out.put(line)
+	}
+}
+
+// wire turns an event into its JSON form.
+func wire(e executor.Event) wireEvent {
+	switch e := e.(type) {
+	case executor.RunStarted:
+		targets := make([]wireTarget, len(e.Targets))
+		for i, t := range e.Targets {
+			targets[i] = wireTarget(t)
+		}
+		return wireEvent{Type: "run-started", Time: e.Time, Engine: e.Engine, Targets: targets}
+	case executor.TargetStarted:
+		return wireEvent{Type: "target-started", Time: e.Time, Target: e.Target}
+	case executor.TargetReady:
+		return wireEvent{Type: "target-ready", Time: e.Time, Target: e.Target}
+	case executor.TargetDone:
+		result := wireOf(e.Result)
+		return wireEvent{Type: "target-done", Time: e.Time, Target: e.Target, Result: &result}
+	case executor.StepUpdate:
+		return wireEvent{
+			Type: "step", Time: e.Time, Targets: e.Targets, Step: step(e.Step), State: e.State,
+			Started: e.Started, Completed: e.Completed, Error: e.Error,
+		}
+	case executor.StepLog:
+		text, raw := textOrBytes(e.Data)
+		return wireEvent{
+			Type: "log", Time: e.Time, Target: e.Target, Step: step(e.Step),
+			Stream: e.Stream, Text: text, Bytes: raw,
+		}
+	case executor.StepProgress:
+		return wireEvent{
+			Type: "progress", Time: e.Time, Target: e.Target, Step: step(e.Step),
+			ID: e.ID, Current: e.Current, Total: e.Total, Done: e.Done,
+		}
+	case executor.Warning:
+		return wireEvent{
+			Type: "warning", Time: e.Time, Target: e.Target,
+			Place: e.Place, Text: &e.Text, URL: e.URL,
+		}
+	case executor.RunDone:
+		results := make([]wireResult, len(e.Results))
+		for i, r := range e.Results {
+			results[i] = wireOf(r)
+		}
+		return wireEvent{Type: "run-done", Time: e.Time, Started: e.Started, Results: results}
+	}
+	return wireEvent{Type: "unknown"}
+}
+
+func step(s executor.Step) *wireStep {
+	w := wireStep(s)
+	return &w
+}
+
+func wireOf(r executor.TargetResult) wireResult {
+	w := wireResult{
+		Target: r.Target, State: r.State, DurationNs: r.Duration, Digest: r.Digest, Size: r.Size,
+		Tags: r.Tags, Outputs: r.Outputs, Steps: r.Steps, Ran: r.Ran, Blame: r.Blame,
+	}
+	if r.Err != nil {
+		w.Error = r.Err.Error()
+	}
+	if f := r.Failure; f != nil {
+		text, raw := textOrBytes(f.Log)
+		w.Failure = &wireFailure{
+			Step: step(f.Step), Message: f.Message, RanNs: int64(f.Ran),
+			Text: text, Bytes: raw, Clipped: f.Clipped, Command: f.Command,
+		}
+		for _, line := range f.Excerpt {
+			w.Failure.Excerpt = append(w.Failure.Excerpt, wireSource(line))
+		}
+	}
+	return w
+}
+
+// textOrBytes gives output as text if it is UTF-8, else as bytes, so that
+// nothing of it is changed.
+func textOrBytes(data []byte) (*string, []byte) {
+	if utf8.Valid(data) {
+		text := string(data)
+		return &text, nil
+	}
+	return nil, data
+}
+
+// encode writes one line of JSON.
+func encode(e wireEvent) []byte {
+	e.Schema = EventSchema
+	line, err := marshal(e, "")
+	if err != nil { // a time beyond the year 9999
+		line, _ = marshal(wireEvent{Schema: EventSchema, Type: e.Type, Error: err.Error()}, "")
+	}
+	return line
+}
+
+// marshal is JSON for machines that is safe to print: what a terminal would
+// obey (C1 controls, bidi and other hidden characters) and what a CI system
+// would ("##") is written as \u escapes, which change nothing for a reader.
+func marshal(v any, indent string) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", indent)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	if !bytes.ContainsFunc(b.Bytes(), func(r rune) bool { return r == '#' || r >= 0x7f }) {
+		return b.Bytes(), nil
+	}
+	return escapeHidden(b.Bytes()), nil
+}
+
+// escapeHidden works on whole JSON: the characters it replaces occur within
+// strings only.
+func escapeHidden(data []byte) []byte {
+	out := make([]byte, 0, len(data)+len(data)/8)
+	for i := 0; i < len(data); {
+		r, n := utf8.DecodeRune(data[i:])
+		switch {
+		case r == '#' && i > 0 && data[i-1] == '#', r == 0x7f, r >= 0x80 && hidden(r):
+			out = appendEscape(out, r)
+		default:
+			out = append(out, data[i:i+n]...)
+		}
+		i += n
+	}
+	return out
+}
+
+func appendEscape(out []byte, r rune) []byte {
+	if r > 0xffff {
+		high, low := utf16.EncodeRune(r)
+		return fmt.Appendf(out, `\u%04x\u%04x`, high, low)
+	}
+	return fmt.Appendf(out, `\u%04x`, r)
+}
