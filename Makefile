@@ -1,0 +1,45 @@
+# make         lists the targets
+# make demo    builds the example shop and prints the history of every image
+# make test    runs all tests
+#
+# Both need root, Go, git, gcc and make; what else is missing they set up.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test lint bench release clean
+
+goroot = $(shell go env GOROOT)
+strata = GOROOT=$(goroot) bin/strata
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup: ## install an OCI runtime if there is none
+	@scripts/setup.sh
+
+build: ## compile bin/strata
+	go build -trimpath -o bin/strata ./cmd/strata
+
+demo: setup build ## build the shop on the embedded engine, with histories
+	$(strata) build --engine embedded --allow fs.read=$(goroot) --history all
+
+test: ## vet, and run every test with the race detector
+	scripts/setup.sh test
+	go vet ./...
+	go -C examples/shop vet ./...
+	go test -race -timeout 20m ./...
+
+lint: ## run golangci-lint
+	go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(golangci) run
+
+bench: setup build ## time a warm build of the shop
+	scripts/bench.sh
+
+release: setup build ## build the image of strata itself
+	$(strata) build --engine embedded --allow fs.read=$(goroot) --allow fs.read=/etc/ssl/certs release
+
+clean: ## forget what demo has built and stop its engine
+	if [ -x bin/strata ]; then bin/strata engine prune --engine embedded --all && bin/strata engine stop; fi
+	rm -rf bin examples/shop/dist
+
+# What "make lint" runs.
+golangci = v2.15.0
