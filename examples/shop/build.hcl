@@ -202,7 +202,7 @@ EOT
   tags              = image("site")
 }
 
-target "config" {
+target "settings" {
   description       = "the settings of ${env}, as files"
   name              = "config-${env}"
   matrix            = { env = ["dev", "prod"] }
