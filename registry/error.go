@@ -135,7 +135,7 @@ func (c *Client) explainStatus(ctx context.Context, e *Error) bool {
 		e.Hint = "Try again later."
 		return true
 	}
-	status, body := statusOf(e.Err)
+	status := statusOf(e.Err)
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		c.explainDenied(ctx, e, status)
@@ -143,10 +143,11 @@ func (c *Client) explainStatus(ctx context.Context, e *Error) bool {
 		e.Err = fmt.Errorf("not found in %s", e.Host)
 		e.Hint = c.notFoundHint(ctx, e.Host)
 	case http.StatusBadRequest:
-		if body == "Client sent an HTTP request to an HTTPS server.\n" {
-			e.Err = fmt.Errorf("%s speaks TLS, and was spoken to by plain http", e.Host)
-			e.Hint = fmt.Sprintf("Put http = false under %s.", c.table(e.Host))
+		if !c.settings.plain(e.Host) {
+			return false
 		}
+		e.Err = fmt.Errorf("%s does not understand plain http: %w", e.Host, e.Err)
+		e.Hint = fmt.Sprintf("If it speaks TLS, put http = false under %s.", c.table(e.Host))
 	default:
 		return false
 	}
@@ -186,20 +187,18 @@ func (c *Client) table(host string) string {
 
 // statusOf digs the HTTP status out of the errors of the libraries, 0 if none
 // is in there.
-func statusOf(err error) (status int, body string) {
+func statusOf(err error) int {
 	if e, ok := errors.AsType[*rt.Error](err); ok {
-		status = e.StatusCode
-	} else if e, ok := errors.AsType[remoteerrors.ErrUnexpectedStatus](err); ok {
-		status, body = e.StatusCode, string(e.Body)
+		return e.StatusCode
 	}
-	if status != 0 {
-		return status, body
+	if e, ok := errors.AsType[remoteerrors.ErrUnexpectedStatus](err); ok {
+		return e.StatusCode
 	}
 	switch {
 	case errors.Is(err, docker.ErrInvalidAuthorization):
-		return http.StatusUnauthorized, ""
+		return http.StatusUnauthorized
 	case errdefs.IsNotFound(err):
-		return http.StatusNotFound, ""
+		return http.StatusNotFound
 	}
-	return 0, ""
+	return 0
 }

@@ -2,12 +2,11 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"sync"
 
-	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/platforms"
@@ -27,10 +26,10 @@ const maxDepth = 4
 // config is read once a platform. Failures are remembered too. It may be used
 // by many goroutines. Close it after use.
 type Resolver struct {
-	client *Client
-	tags   *tagResolver
-	blobs  imageutil.ContentCache
-	memo   memo[imageConfig]
+	client  *Client
+	tags    *tagResolver
+	blobs   memo[[]byte] // manifests and configs, by reference and digest
+	configs memo[imageConfig]
 }
 
 // An imageConfig is the image config of one platform, and the digest of the whole.
@@ -47,7 +46,6 @@ func NewResolver(s Settings, keys *Keychain, opts ...ClientOption) *Resolver {
 	return &Resolver{
 		client: c,
 		tags:   &tagResolver{Resolver: docker.NewResolver(docker.ResolverOptions{Hosts: c.hosts})},
-		blobs:  contentutil.NewBuffer(),
 	}
 }
 
@@ -70,7 +68,7 @@ func (r *Resolver) ResolveImageConfig(ctx context.Context, ref string, opt sourc
 	if opt.ImageOpt != nil && opt.ImageOpt.Platform != nil {
 		platform = platforms.Normalize(*opt.ImageOpt.Platform)
 	}
-	c, err := r.memo.do(ctx, full+" "+platforms.FormatAll(platform), func() (imageConfig, error) {
+	c, err := r.configs.do(ctx, full+" "+platforms.FormatAll(platform), func() (imageConfig, error) {
 		return r.resolve(ctx, full, platform)
 	})
 	if err != nil {
@@ -80,8 +78,8 @@ func (r *Resolver) ResolveImageConfig(ctx context.Context, ref string, opt sourc
 }
 
 func (r *Resolver) resolve(ctx context.Context, ref string, platform ocispec.Platform) (imageConfig, error) {
-	bounded := &boundedResolver{Resolver: r.tags, seen: map[digest.Digest]bool{}}
-	dgst, json, err := imageutil.Config(ctx, ref, bounded, r.blobs, nil, &platform)
+	bounded := &boundedResolver{Resolver: r.tags, blobs: &r.blobs, seen: map[digest.Digest]bool{}}
+	dgst, json, err := imageutil.Config(ctx, ref, bounded, contentutil.NewBuffer(), nil, &platform)
 	if err != nil {
 		if missing := r.missingPlatform(ref, platform, err); missing != nil {
 			return imageConfig{}, missing
@@ -95,10 +93,7 @@ func (r *Resolver) resolve(ctx context.Context, ref string, platform ocispec.Pla
 // lacks the platform.
 func (r *Resolver) missingPlatform(ref string, platform ocispec.Platform, err error) error {
 	_, resolved := r.Resolved()[ref]
-	if status, _ := statusOf(err); !resolved || status != 404 {
-		return nil
-	}
-	if _, plain := errors.AsType[*PlatformError](err); plain {
+	if !resolved || statusOf(err) != http.StatusNotFound {
 		return nil
 	}
 	return &PlatformError{Ref: ref, Platform: platforms.FormatAll(platform)}
@@ -145,38 +140,4 @@ func (t *tagResolver) Resolve(ctx context.Context, ref string) (string, ocispec.
 		return desc, nil
 	})
 	return ref, desc, err
-}
-
-// A boundedResolver refuses to read more than an image can need: manifests of
-// bounded size, in indexes of bounded depth. One serves one call.
-type boundedResolver struct {
-	remotes.Resolver
-
-	mu   sync.Mutex
-	seen map[digest.Digest]bool // manifests and indexes read
-}
-
-// Fetcher implements remotes.Resolver.
-func (b *boundedResolver) Fetcher(ctx context.Context, ref string) (remotes.Fetcher, error) {
-	f, err := b.Resolver.Fetcher(ctx, ref)
-	if err != nil {
-		return nil, err
-	}
-	return &boundedFetcher{Fetcher: f, owner: b}, nil
-}
-
-func (b *boundedResolver) allow(desc ocispec.Descriptor) error {
-	if desc.Size > maxManifest {
-		return fmt.Errorf("blob %s of %d bytes %w", desc.Digest, desc.Size, errTooLarge)
-	}
-	if !images.IsIndexType(desc.MediaType) && !images.IsManifestType(desc.MediaType) {
-		return nil
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.seen[desc.Digest] = true
-	if len(b.seen) > maxDepth+1 {
-		return fmt.Errorf("indexes are nested deeper than %d", maxDepth)
-	}
-	return nil
 }
