@@ -190,7 +190,11 @@ func kept(n map[executor.State]int) string {
 		parts = append(parts, count(built, "target")+" built")
 	}
 	if cached := n[executor.Cached]; cached > 0 {
-		parts = append(parts, count(cached, "target")+" cached")
+		if len(parts) == 0 {
+			parts = append(parts, count(cached, "target")+" cached")
+		} else {
+			parts = append(parts, fmt.Sprintf("%d cached", cached))
+		}
 	}
 	return strings.Join(parts, ", ")
 }

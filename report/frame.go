@@ -180,10 +180,12 @@ func (v *tty) row(t *ttyTarget, names, columns int) spans {
 	if more > 0 {
 		what += fmt.Sprintf(" and %d more", more)
 	}
-	elapsed := Duration(time.Since(s.since))
-	right := spans{{padLeft(v.moved(s), 9) + padLeft(elapsed, 9), plainText}}
-	if room := columns - line.width() - right.width() - 2; room >= 12 {
-		return justify(append(line, span{cut(what, room), plainText}), right, columns)
+	elapsed := padLeft(Duration(time.Since(s.since)), 9)
+	for _, right := range []string{padLeft(v.moved(s), 9) + elapsed, elapsed} {
+		if room := columns - line.width() - width(right) - 2; room >= 10 {
+			line = append(line, span{cut(what, room), plainText})
+			return justify(line, spans{{right, plainText}}, columns)
+		}
 	}
 	return append(line, span{what, plainText})
 }

@@ -58,7 +58,7 @@ func (v *plain) interval() time.Duration { return plainTick }
 func (v *plain) event(e executor.Event) {
 	switch e := e.(type) {
 	case executor.RunStarted:
-		v.fact("strata", fmt.Sprintf("%s, %s", e.Engine, count(len(e.Targets), "target")))
+		v.fact("strata", SanitizeLine(e.Engine)+", "+count(len(e.Targets), "target"))
 	case executor.StepUpdate:
 		v.update(e)
 	case executor.StepLog:
@@ -351,8 +351,11 @@ func (v *plain) fact(prefix, text string) {
 	v.last = time.Now()
 }
 
+// text makes a line. Its parts are sanitized already; clean is there in case
+// one was forgotten.
 func (v *plain) text(prefix, text string) []byte {
-	return []byte(defuse(v.paint(prefix, dim)+" | "+text) + "\n")
+	line := v.paint(prefix, dim) + " | " + text
+	return append([]byte(defuse(clean(line, v.s.color))), '\n')
 }
 
 func (v *plain) paint(text, code string) string { return paint(text, code, v.s.color) }

@@ -78,9 +78,10 @@ type printer struct {
 
 func newPrinter(w io.Writer, t Terminal) *printer { return &printer{w: w, s: t.surface(w)} }
 
-// line writes one line, which must be sanitized.
+// line writes one line. Its parts are sanitized already; clean is there in
+// case one was forgotten.
 func (p *printer) line(parts ...string) {
-	text := strings.TrimRight(strings.Join(parts, ""), " ")
+	text := clean(strings.TrimRight(strings.Join(parts, ""), " "), p.s.color)
 	if p.s.ci {
 		text = defuse(text)
 	}

@@ -100,7 +100,7 @@ func tally(results []executor.TargetResult) map[executor.State]int {
 // Digests prints the digest of each target that made an image, one a line, in
 // the order of the results: all that a quiet build prints to standard output.
 func Digests(w io.Writer, done executor.RunDone) error {
-	p := &printer{w: w}
+	p := &printer{w: w, s: surface{ci: true}}
 	for _, r := range done.Results {
 		made := r.State == executor.Built || r.State == executor.Cached
 		if made && r.Digest != "" {

@@ -28,7 +28,7 @@ func historyTemplate(w io.Writer, rec history.Record, f HistoryFormat) error {
 		"bytes": Bytes,
 		"ago":   func(t time.Time) string { return Ago(t, now) },
 		"short": ShortDigest,
-		"join":  func(sep string, list []string) string { return strings.Join(list, sep) },
+		"join":  strings.Join,
 		"upper": strings.ToUpper,
 		"lower": strings.ToLower,
 	}).Parse(f.Format)
@@ -39,8 +39,20 @@ func historyTemplate(w io.Writer, rec history.Record, f HistoryFormat) error {
 	if err := t.Execute(&b, rec); err != nil {
 		return templateError(err)
 	}
-	_, err = fmt.Fprintln(w, strings.TrimSuffix(Sanitize(b.String(), false), "\n"))
+	text := Sanitize(b.String(), false)
+	if !strings.Contains(f.Format, "::") && !strings.Contains(f.Format, "##") {
+		text = defuseLines(text) // who writes a CI command into the template means it
+	}
+	_, err = fmt.Fprintln(w, strings.TrimSuffix(text, "\n"))
 	return err
+}
+
+func defuseLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = defuse(line)
+	}
+	return strings.Join(lines, "\n")
 }
 
 var unknownField = regexp.MustCompile(`can't evaluate field (\w+) in type (?:\*?history\.)(\w+)`)

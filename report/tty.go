@@ -212,10 +212,14 @@ func (v *tty) extent() (columns, rows int) {
 // end leaves the lines about targets and nothing else.
 func (v *tty) end() { v.draw(nil) }
 
+// eraseBelow clears the last frame. The space keeps tmux from saving it in its
+// history, which it does when all of the screen is erased.
+const eraseBelow = "\r \x1b[J\r"
+
 // draw writes the lines to keep, then the lines of a frame, and puts the
 // cursor back before the frame.
 func (v *tty) draw(frame []string) {
-	b := append([]byte("\r\x1b[J"), v.scroll...)
+	b := append([]byte(eraseBelow), v.scroll...)
 	v.scroll = v.scroll[:0]
 	b = append(b, strings.Join(frame, "\r\n")...)
 	b = append(b, up(len(frame)-1)...)
