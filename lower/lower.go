@@ -83,6 +83,8 @@ type Step struct {
 	Digest   digest.Digest
 	Number   int    // position among the numbered steps of all platforms, from 1; 0 for internal ones
 	Name     string // "RUN go build ./..."
+	Vertex   string // the front end's own name of it: "[build 2/4] RUN go build ./..."
+	Source   bool   // reads an image, a repository or files; nothing runs
 	Stage    string // "build", "" for the only stage
 	Line     int    // line in the Dockerfile, 0 if none
 	Internal bool   // "[internal] load build context"

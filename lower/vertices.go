@@ -44,8 +44,9 @@ func (v *vertices) steps(parents map[digest.Digest]bool) []Step {
 		if parents[d] {
 			continue
 		}
-		s := parseName(v.description(d)["llb.customname"])
-		s.Digest = d
+		name := v.description(d)["llb.customname"]
+		s := ParseVertexName(name)
+		s.Digest, s.Vertex, s.Source = d, name, v.ops[d].GetSource() != nil
 		s.Line = v.line(d)
 		out = append(out, s)
 	}
@@ -77,7 +78,8 @@ func (v *vertices) line(d digest.Digest) int {
 // (frontend/dockerfile/dockerfile2llb, prefixCommand).
 var vertexName = regexp.MustCompile(`^\[([^\]]*?)\s*\d+/\d+\] (.*)$`)
 
-func parseName(name string) Step {
+// ParseVertexName fills in what a vertex's name tells of a step.
+func ParseVertexName(name string) Step {
 	if m := vertexName.FindStringSubmatch(strings.ReplaceAll(name, "\n", " ")); m != nil {
 		words := strings.Fields(m[1])
 		stage := ""

@@ -1,0 +1,118 @@
+package buildkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	gatewaypb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/errdefs"
+	"github.com/moby/buildkit/util/grpcerrors"
+	digest "github.com/opencontainers/go-digest"
+	"google.golang.org/grpc/codes"
+
+	"github.com/strata-build/strata/config"
+	"github.com/strata-build/strata/executor"
+	"github.com/strata-build/strata/lower"
+)
+
+// A StepError is the failure of a target with all that is known of it.
+type StepError struct {
+	Failure executor.Failure
+	Err     error
+}
+
+func (e *StepError) Error() string { return e.Failure.Message }
+
+// Unwrap returns BuildKit's error.
+func (e *StepError) Unwrap() error { return e.Err }
+
+// A LostError says that the engine went away during a solve.
+type LostError struct {
+	Address string
+	Err     error
+}
+
+func (e *LostError) Error() string {
+	return fmt.Sprintf("the engine at %s was lost: %v", e.Address, e.Err)
+}
+
+// Unwrap returns the transport's error.
+func (e *LostError) Unwrap() error { return e.Err }
+
+// blame finds the step that err is about.
+func (b *Builder) blame(t *config.Target, r *lower.Result, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	if lost(err) {
+		return &LostError{b.Address, err}
+	}
+	f := executor.Failure{Message: messageOf(err)}
+	if b.Command != nil {
+		f.Command = b.Command(t.Name)
+	}
+	if v, ok := errors.AsType[*errdefs.VertexError](err); ok && v.Vertex != nil {
+		if k, ok := b.tracker.find(digest.Digest(v.Digest)); ok {
+			f.Step, f.Log, f.Clipped = k.step, k.log, k.clipped
+			f.Ran = ranFor(k)
+		}
+	}
+	if src, ok := errors.AsType[*lower.SourceError](err); ok {
+		f.Step.Place = src.Place.String()
+	}
+	first, last := lower.ErrorLines(err)
+	if r != nil && r.Source != nil && first > 0 {
+		if f.Step.Place == "" {
+			f.Step.Place = r.Source.Place(first).String()
+		}
+		f.Excerpt = excerpt(r.Source, first, last)
+	}
+	return &StepError{f, err}
+}
+
+func ranFor(k tracked) time.Duration {
+	if k.started.IsZero() || k.completed.IsZero() {
+		return 0
+	}
+	return k.completed.Sub(k.started)
+}
+
+// lost reports whether the connection to the engine failed, not the build.
+func lost(err error) bool {
+	if _, ok := errors.AsType[*errdefs.VertexError](err); ok {
+		return false
+	}
+	return grpcerrors.Code(err) == codes.Unavailable &&
+		(strings.Contains(err.Error(), "error reading from server") ||
+			strings.Contains(err.Error(), "connection error") ||
+			strings.Contains(err.Error(), "transport is closing") ||
+			strings.Contains(err.Error(), "connection refused"))
+}
+
+// messageOf says in few words what went wrong.
+func messageOf(err error) string {
+	if exit, ok := errors.AsType[*gatewaypb.ExitError](err); ok && exit.ExitCode != gatewaypb.UnknownExitStatus {
+		if exit.ExitCode > 128 && exit.ExitCode < 160 {
+			return fmt.Sprintf("exit status %d (signal %d)", exit.ExitCode, exit.ExitCode-128)
+		}
+		return fmt.Sprintf("exit status %d", exit.ExitCode)
+	}
+	return trimError(err.Error())
+}
+
+// excerpt is the guilty lines with two lines before them.
+func excerpt(src *lower.Source, first, last int) []executor.SourceLine {
+	lines := strings.Split(string(src.Data), "\n")
+	var out []executor.SourceLine
+	for n := max(1, first-2); n <= min(last, len(lines)); n++ {
+		out = append(out, executor.SourceLine{
+			Number: src.Place(n).Line,
+			Text:   strings.TrimRight(lines[n-1], "\r"),
+			Guilty: n >= first,
+		})
+	}
+	return out
+}

@@ -1,0 +1,149 @@
+// Package buildkit is the one adapter between the executor and a BuildKit
+// daemon: it sends lowered targets, follows their status and reads results.
+//
+// It decides nothing about order; package executor does.
+package buildkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/session"
+
+	"github.com/strata-build/strata/cache"
+	"github.com/strata-build/strata/config"
+	"github.com/strata-build/strata/executor"
+	"github.com/strata-build/strata/graph"
+	"github.com/strata-build/strata/history"
+	"github.com/strata-build/strata/lower"
+)
+
+// A Builder builds the targets of one run on one engine.
+// Set the exported fields, call Prepare, then hand it to executor.Run.
+type Builder struct {
+	Client       *client.Client
+	Address      string // of the engine, for errors
+	Docker       Loader // not nil if the engine is a Docker Engine
+	DockerPushes bool   // that Docker Engine has the containerd image store
+	Keep         Keeper
+	Auth         func() session.Attachable // registry logins, asked for by the engine
+	LookupEnv    func(string) (string, bool)
+	Stdout       io.Writer                  // for outputs with dest=-
+	Entitlements []string                   // granted to all targets
+	Command      func(target string) string // how to build one target again
+	Lower        lower.Options
+	Run          string // id of the run, in records
+	Emit         func(executor.Event)
+
+	targets map[string]*config.Target
+	plans   map[string]*target
+	tracker *tracker
+
+	mu      sync.Mutex
+	lowered map[string]*lower.Result
+	records map[string]*history.Record
+	layers  *layerSizes
+}
+
+// A target is one target made ready before anything starts.
+type target struct {
+	exports *exports
+	session []session.Attachable
+	imports []client.CacheOptionsEntry
+	cacheTo []client.CacheOptionsEntry
+}
+
+// Prepare lowers all targets and checks everything that can be checked before
+// a build starts: Dockerfiles, contexts, outputs, secrets, caches, platforms.
+// All problems are joined. Targets come in graph order.
+func (b *Builder) Prepare(ctx context.Context, targets []*config.Target) error {
+	b.targets = map[string]*config.Target{}
+	b.plans = map[string]*target{}
+	b.lowered = map[string]*lower.Result{}
+	b.records = map[string]*history.Record{}
+	b.layers = &layerSizes{client: b.Client}
+	b.tracker = newTracker(b.Emit)
+	var errs []error
+	for _, t := range targets {
+		b.targets[t.Name] = t
+		if err := b.prepare(t); err != nil {
+			errs = append(errs, err)
+		}
+		if err := b.lower(ctx, t); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (b *Builder) prepare(t *config.Target) error {
+	p := &target{}
+	b.plans[t.Name] = p
+	var errs [4]error
+	p.exports, errs[0] = b.exportsOf(t)
+	p.session, errs[1] = b.attachables(t)
+	p.imports, errs[2] = cache.Imports(t)
+	p.cacheTo, errs[3] = cache.Exports(t)
+	return errors.Join(errs[:]...)
+}
+
+// lower lowers t if all it needs is lowered. One that stands on a target which
+// only the engine can lower is left for later; one that stands on a broken
+// target is left alone.
+func (b *Builder) lower(ctx context.Context, t *config.Target) error {
+	parents := map[string]*lower.Result{}
+	for _, id := range t.Needs {
+		p, ok := b.lowered[string(id)]
+		if !ok || p.Foreign != "" && len(p.Platforms) == 0 {
+			return nil
+		}
+		parents[string(id)] = p
+	}
+	r, err := lower.Lower(ctx, t, parents, b.Lower)
+	if err != nil {
+		return err
+	}
+	if plat, line, found := r.Unsupported(b.Lower.Workers); found {
+		return r.Source.Error(t.Name, line, line, fmt.Errorf(
+			"this step runs on %s, which the engine cannot execute; install emulation (binfmt_misc with qemu) on it, or run the step on the build platform with FROM --platform=$BUILDPLATFORM", plat))
+	}
+	b.lowered[t.Name] = r
+	b.tracker.add(r)
+	return nil
+}
+
+// Lowered returns what is known of a target before it is built, nil if only
+// the engine can tell.
+func (b *Builder) Lowered(name string) *lower.Result {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.lowered[name]
+}
+
+// Infos introduces the targets to the screen.
+func (b *Builder) Infos(g *graph.Graph) []executor.TargetInfo {
+	var out []executor.TargetInfo
+	for _, id := range g.Order() {
+		info := executor.TargetInfo{Name: string(id)}
+		for _, n := range g.Needs(id) {
+			info.Needs = append(info.Needs, string(n))
+		}
+		if r := b.Lowered(string(id)); r != nil {
+			info.Steps = r.StepCount()
+		}
+		out = append(out, info)
+	}
+	return out
+}
+
+// Records returns the layer histories of the targets that were built, in no
+// order, by target.
+func (b *Builder) Records() map[string]*history.Record {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.records
+}

@@ -1,0 +1,257 @@
+package buildkit
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/content/proxy"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/platforms"
+	"github.com/moby/buildkit/client"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-build/strata/executor"
+	"github.com/strata-build/strata/history"
+	"github.com/strata-build/strata/lower"
+)
+
+func engineContent(c *client.Client) content.Provider {
+	return proxy.NewContentStore(c.ContentClient())
+}
+
+// record writes down the layer history of a finished target. What the engine
+// does not tell stays unknown; a record never fails a build.
+func (s *solve) record(ctx context.Context, desc *ocispec.Descriptor, res *executor.TargetResult) {
+	rec := &history.Record{
+		Schema: history.Schema, Target: s.t.Name, Tags: s.t.Tags, Run: s.b.Run, BuiltAt: now(), Digest: res.Digest,
+	}
+	if len(s.t.Tags) > 0 {
+		rec.Ref = s.t.Tags[0]
+	}
+	manifests := s.manifests(ctx, desc)
+	total := int64(0)
+	for _, p := range s.r.Platforms {
+		img := s.image(ctx, p, manifests)
+		if img.Size < 0 || img.SizeKind != "compressed" {
+			total = -1
+		} else if total >= 0 {
+			total += img.Size
+		}
+		rec.Images = append(rec.Images, img)
+	}
+	if desc != nil {
+		res.Size = total
+	}
+	s.b.mu.Lock()
+	defer s.b.mu.Unlock()
+	s.b.records[s.t.Name] = rec
+}
+
+// A manifest is one platform's manifest as read back.
+type manifest struct {
+	digest   string
+	config   string
+	image    ocispec.Image
+	layers   []ocispec.Descriptor
+	platform ocispec.Platform
+}
+
+// manifests reads the manifests under desc, attestations left out.
+func (s *solve) manifests(ctx context.Context, desc *ocispec.Descriptor) []manifest {
+	if desc == nil {
+		return nil
+	}
+	for _, from := range s.contents() {
+		if list, err := readManifests(ctx, from, *desc); err == nil {
+			return list
+		}
+	}
+	return nil
+}
+
+func readManifests(ctx context.Context, from content.Provider, desc ocispec.Descriptor) ([]manifest, error) {
+	if images.IsIndexType(desc.MediaType) {
+		var index ocispec.Index
+		if err := readJSON(ctx, from, desc, &index); err != nil {
+			return nil, err
+		}
+		var out []manifest
+		for _, m := range index.Manifests {
+			if m.Platform != nil && m.Platform.OS == "unknown" {
+				continue // an attestation
+			}
+			list, err := readManifests(ctx, from, m)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, list...)
+		}
+		return out, nil
+	}
+	var m ocispec.Manifest
+	if err := readJSON(ctx, from, desc, &m); err != nil {
+		return nil, err
+	}
+	one := manifest{digest: desc.Digest.String(), config: m.Config.Digest.String(), layers: m.Layers}
+	if err := readJSON(ctx, from, m.Config, &one.image); err != nil {
+		return nil, err
+	}
+	one.platform = platforms.Normalize(one.image.Platform)
+	return []manifest{one}, nil
+}
+
+func readJSON(ctx context.Context, from content.Provider, desc ocispec.Descriptor, into any) error {
+	data, err := content.ReadBlob(ctx, from, desc)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", desc.Digest, err)
+	}
+	return json.Unmarshal(data, into)
+}
+
+// image is the history of one platform.
+func (s *solve) image(ctx context.Context, p lower.Platform, all []manifest) history.Image {
+	img := history.Image{Platform: p.ID, Base: p.Base, SizeKind: "compressed", Size: -1}
+	var m *manifest
+	for i := range all {
+		if len(s.r.Platforms) == 1 || platforms.OnlyStrict(p.Platform).Match(all[i].platform) {
+			m = &all[i]
+		}
+	}
+	entries := p.History
+	if m != nil {
+		img.Digest, img.Config = m.digest, m.config
+		if m.image.Created != nil {
+			img.Created = *m.image.Created
+		}
+		if len(entries) == 0 { // lowered by the engine: the config is all there is
+			for _, h := range m.image.History {
+				entries = append(entries, lower.Entry{CreatedBy: h.CreatedBy, Empty: h.EmptyLayer})
+			}
+		}
+	}
+	sizes := s.diskSizes(ctx, m, len(s.r.Platforms))
+	if m == nil && sizes != nil {
+		img.SizeKind = "disk"
+	}
+	img.Layers, img.Size = s.rows(entries, m, sizes)
+	return img
+}
+
+// diskSizes are the sizes on the engine's disk of a result that was not
+// exported as an image, oldest layer first; nil if unknown.
+func (s *solve) diskSizes(ctx context.Context, m *manifest, plats int) []int64 {
+	s.mu.Lock()
+	refs := s.refs
+	s.mu.Unlock()
+	if m != nil || plats != 1 || len(refs) != 1 {
+		return nil
+	}
+	return s.b.layers.of(ctx, refs[0])
+}
+
+// rows lines the entries up with the layers, both from their ends: what the
+// front end did not write down belongs to the base.
+func (s *solve) rows(entries []lower.Entry, m *manifest, sizes []int64) ([]history.Layer, int64) {
+	rows := make([]history.Layer, len(entries))
+	total, known := int64(0), m != nil || sizes != nil
+	fromEnd := 0 // layers consumed
+	for i := len(entries) - 1; i >= 0; i-- {
+		e := entries[i]
+		row := history.Layer{Step: e.Number, CreatedBy: history.CleanCreatedBy(e.CreatedBy), Place: placeOf(s.r, e.Line), State: history.Base}
+		if m != nil && i < len(m.image.History) && len(entries) == len(m.image.History) && m.image.History[i].Created != nil {
+			row.Created = *m.image.History[i].Created
+		}
+		if e.Number > 0 {
+			row.State = history.Config
+		}
+		if !e.Empty {
+			row.Size = -1
+			if m != nil && fromEnd < len(m.layers) {
+				d := m.layers[len(m.layers)-1-fromEnd]
+				row.Size, row.Digest = d.Size, d.Digest.String()
+			} else if fromEnd < len(sizes) {
+				row.Size = sizes[len(sizes)-1-fromEnd]
+			}
+			if row.Size >= 0 {
+				total += row.Size
+			}
+			fromEnd++
+			s.fillStep(&row, e)
+		}
+		rows[i] = row
+	}
+	if !known {
+		return rows, -1
+	}
+	return rows, total
+}
+
+// fillStep adds what the run knows of the vertex that makes a layer.
+func (s *solve) fillStep(row *history.Layer, e lower.Entry) {
+	k, ok := s.b.tracker.find(e.Vertex)
+	if !ok {
+		if e.Number > 0 {
+			row.State = history.Cached
+		}
+		return
+	}
+	row.SharedWith = slices.DeleteFunc(slices.Clone(k.targets), func(t string) bool { return t == s.t.Name })
+	if e.Number == 0 {
+		return
+	}
+	row.State = history.Cached
+	if k.state == executor.Built {
+		row.State = history.Built
+		row.Time = k.completed.Sub(k.started)
+	}
+}
+
+// layerSizes asks the engine once per run, and again when a newer result is
+// not in the answer, how large its records are.
+type layerSizes struct {
+	client *client.Client
+	mu     sync.Mutex
+	usage  map[string]*client.UsageInfo
+}
+
+func (l *layerSizes) of(ctx context.Context, id string) []int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ok := l.usage[id]; !ok {
+		list, err := l.client.DiskUsage(ctx)
+		if err != nil {
+			return nil
+		}
+		l.usage = make(map[string]*client.UsageInfo, len(list))
+		for _, u := range list {
+			l.usage[u.ID] = u
+		}
+	}
+	var sizes []int64
+	for at := id; at != ""; {
+		u, ok := l.usage[at]
+		if !ok {
+			break
+		}
+		sizes = append(sizes, u.Size)
+		at = ""
+		if len(u.Parents) > 0 {
+			at = u.Parents[0]
+		}
+	}
+	slices.Reverse(sizes)
+	return sizes
+}
+
+// trimError drops BuildKit's wrapping around a step's failure.
+func trimError(msg string) string {
+	for _, prefix := range []string{"failed to solve: ", "failed to run Build function: "} {
+		msg = strings.TrimPrefix(msg, prefix)
+	}
+	return msg
+}

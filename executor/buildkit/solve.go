@@ -1,0 +1,375 @@
+package buildkit
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	gwclient "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/session/exporter"
+	"github.com/moby/buildkit/session/exporter/exporterprovider"
+	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/buildkit/util/staticfs"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/tonistiigi/fsutil"
+	fstypes "github.com/tonistiigi/fsutil/types"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/strata-build/strata/config"
+	"github.com/strata-build/strata/executor"
+	"github.com/strata-build/strata/graph"
+	"github.com/strata-build/strata/lower"
+)
+
+// Solve builds one target in one gateway session: its platforms are solved and
+// evaluated, then ready is called, then BuildKit exports.
+func (b *Builder) Solve(ctx context.Context, id graph.ID, ready func()) (executor.TargetResult, error) {
+	t := b.targets[string(id)]
+	r, err := b.loweredNow(ctx, t)
+	if err != nil {
+		return executor.TargetResult{}, b.blame(t, nil, err)
+	}
+	s := &solve{b: b, t: t, r: r, plan: b.plans[t.Name], ready: ready}
+	resp, err := s.run(ctx)
+	if err != nil {
+		for _, abort := range s.plan.exports.abort {
+			abort()
+		}
+		return executor.TargetResult{}, b.blame(t, s.r, err)
+	}
+	return s.result(ctx, resp)
+}
+
+// loweredNow lowers t if that had to wait for the engine's answer to a parent.
+func (b *Builder) loweredNow(ctx context.Context, t *config.Target) (*lower.Result, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if r, ok := b.lowered[t.Name]; ok {
+		return r, nil
+	}
+	if err := b.lower(ctx, t); err != nil {
+		return nil, err
+	}
+	r, ok := b.lowered[t.Name]
+	if !ok {
+		return nil, fmt.Errorf("a target that %q needs has no result", t.Name)
+	}
+	return r, nil
+}
+
+// A solve is one target under way.
+type solve struct {
+	b     *Builder
+	t     *config.Target
+	r     *lower.Result
+	plan  *target
+	ready func()
+
+	mu   sync.Mutex
+	refs []string // ids of the engine's cache records of the result
+}
+
+func (s *solve) run(ctx context.Context) (*client.SolveResponse, error) {
+	mounts, err := s.mounts()
+	if err != nil {
+		return nil, err
+	}
+	opt := client.SolveOpt{
+		Exports:             s.plan.exports.entries,
+		LocalMounts:         mounts,
+		OCIStores:           maps.Clone(s.r.Stores),
+		SharedKey:           "strata",
+		CacheImports:        s.plan.imports,
+		CacheExports:        s.plan.cacheTo,
+		Session:             append([]session.Attachable(nil), s.plan.session...),
+		AllowedEntitlements: s.b.Entitlements,
+		FrontendAttrs:       map[string]string{},
+		Internal:            !s.inEngine() && s.b.Docker == nil,
+	}
+	for k, v := range s.r.Request.Attrs {
+		if strings.HasPrefix(k, "attest:") || k == "build-arg:SOURCE_DATE_EPOCH" {
+			opt.FrontendAttrs[k] = v
+		}
+	}
+	if !s.plan.exports.hasImage && s.b.Docker == nil {
+		opt.EnableSessionExporter = true
+		opt.Session = append(opt.Session, exporterprovider.New(s.noteRefs))
+	}
+	status := make(chan *client.SolveStatus, 16)
+	var group errgroup.Group
+	group.Go(func() error {
+		for st := range status {
+			s.b.tracker.update(s.t.Name, st)
+		}
+		return nil
+	})
+	resp, err := s.b.Client.Build(ctx, opt, "strata", s.build, status)
+	return resp, errors.Join(err, group.Wait())
+}
+
+// noteRefs learns the result's cache records and asks for no further export.
+func (s *solve) noteRefs(_ context.Context, _ map[string][]byte, refs []string) ([]*exporter.ExporterRequest, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refs = refs
+	return nil, nil
+}
+
+// inEngine reports whether the engine's front end has to run: for a Dockerfile
+// that only it can read, and for provenance, which records what the engine's
+// front end was told.
+func (s *solve) inEngine() bool {
+	if s.r.Foreign != "" {
+		return true
+	}
+	_, ok := s.r.Request.Attrs["attest:provenance"]
+	return ok
+}
+
+// mounts are the directories the engine may read.
+func (s *solve) mounts() (map[string]fsutil.FS, error) {
+	out := map[string]fsutil.FS{}
+	dirs := maps.Clone(s.r.Locals)
+	if s.inEngine() {
+		maps.Copy(dirs, s.r.Request.Locals)
+	}
+	for name, dir := range dirs {
+		f, err := fsutil.NewFS(dir)
+		if err != nil {
+			return nil, fmt.Errorf("opening %s: %w", dir, err)
+		}
+		out[name] = f
+	}
+	if dt := s.r.Request.Dockerfile; dt != nil && s.inEngine() {
+		f := staticfs.NewFS()
+		f.Add(s.r.Request.Attrs["filename"], &fstypes.Stat{Mode: 0o644}, dt)
+		out["dockerfile"] = f
+	}
+	return out, nil
+}
+
+// build runs inside the gateway session.
+func (s *solve) build(ctx context.Context, gw gwclient.Client) (*gwclient.Result, error) {
+	var res *gwclient.Result
+	var err error
+	if s.inEngine() {
+		res, err = s.frontend(ctx, gw)
+	} else {
+		res, err = s.definitions(ctx, gw)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := evaluate(ctx, res); err != nil {
+		return nil, err
+	}
+	if s.r.Foreign != "" {
+		if err := s.adopt(res); err != nil {
+			return nil, err
+		}
+	}
+	s.ready()
+	return res, nil
+}
+
+// evaluate waits until every platform's result exists.
+func evaluate(ctx context.Context, res *gwclient.Result) error {
+	g, ctx := errgroup.WithContext(ctx)
+	_ = res.EachRef(func(ref gwclient.Reference) error {
+		g.Go(func() error { return ref.Evaluate(ctx) })
+		return nil
+	})
+	return g.Wait()
+}
+
+// definitions solves what was lowered here.
+func (s *solve) definitions(ctx context.Context, gw gwclient.Client) (*gwclient.Result, error) {
+	imports, err := cacheImports(gw)
+	if err != nil {
+		return nil, err
+	}
+	out := gwclient.NewResult()
+	for k, v := range s.r.Metadata {
+		out.AddMeta(k, v)
+	}
+	refs := make([]gwclient.Reference, len(s.r.Platforms))
+	g, gctx := errgroup.WithContext(ctx)
+	for i, p := range s.r.Platforms {
+		g.Go(func() error {
+			var err error
+			refs[i], err = solveDef(gctx, gw, p.Def, imports)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	for i, p := range s.r.Platforms {
+		if !s.r.Multi {
+			out.SetRef(refs[i])
+			break
+		}
+		out.AddRef(p.ID, refs[i])
+	}
+	for id, list := range s.r.Attestations {
+		for _, a := range list {
+			att := a.Attestation
+			if a.Def != nil {
+				if att.Ref, err = solveDef(ctx, gw, a.Def, nil); err != nil {
+					return nil, err
+				}
+			}
+			out.AddAttestation(id, att)
+		}
+	}
+	return out, nil
+}
+
+// cacheImports are the imports as the client has completed them.
+func cacheImports(gw gwclient.Client) ([]gwclient.CacheOptionsEntry, error) {
+	text := gw.BuildOpts().Opts["cache-imports"]
+	if text == "" {
+		return nil, nil
+	}
+	var list []gwclient.CacheOptionsEntry
+	if err := json.Unmarshal([]byte(text), &list); err != nil {
+		return nil, fmt.Errorf("reading cache imports: %w", err)
+	}
+	return list, nil
+}
+
+// solveDef asks for one definition. The empty one is the empty image.
+func solveDef(ctx context.Context, gw gwclient.Client, def *llb.Definition, imports []gwclient.CacheOptionsEntry) (gwclient.Reference, error) {
+	if len(def.Def) == 0 {
+		var err error
+		if def, err = llb.Scratch().Marshal(ctx); err != nil {
+			return nil, err
+		}
+	}
+	res, err := gw.Solve(ctx, gwclient.SolveRequest{Definition: def.ToPB(), CacheImports: imports})
+	if err != nil {
+		return nil, err
+	}
+	return res.Ref, nil
+}
+
+// frontend lets the engine's own front end read the target.
+func (s *solve) frontend(ctx context.Context, gw gwclient.Client) (*gwclient.Result, error) {
+	imports, err := cacheImports(gw)
+	if err != nil {
+		return nil, err
+	}
+	req := gwclient.SolveRequest{
+		Frontend:       "dockerfile.v0",
+		FrontendOpt:    s.r.Request.Attrs,
+		FrontendInputs: map[string]*pb.Definition{},
+		CacheImports:   imports,
+	}
+	for name, st := range s.r.Request.Inputs {
+		def, err := st.Marshal(ctx)
+		if err != nil {
+			return nil, err
+		}
+		req.FrontendInputs[name] = def.ToPB()
+	}
+	return gw.Solve(ctx, req)
+}
+
+// adopt learns from the engine's answer what could not be lowered here, so that
+// targets which need this one can stand on it.
+func (s *solve) adopt(res *gwclient.Result) error {
+	plats, err := exptypes.ParsePlatforms(res.Metadata)
+	if err != nil {
+		return err
+	}
+	var out []lower.Platform
+	for _, p := range plats.Platforms {
+		ref, key := res.Ref, exptypes.ExporterImageConfigKey
+		if res.Ref == nil {
+			ref, key = res.Refs[p.ID], key+"/"+p.ID
+		}
+		one := lower.Platform{ID: p.ID, Platform: p.Platform, Config: res.Metadata[key], Def: &llb.Definition{}}
+		if ref != nil {
+			st, err := ref.ToState()
+			if err != nil {
+				return err
+			}
+			if one.Def, err = st.Marshal(context.Background()); err != nil {
+				return err
+			}
+		}
+		out = append(out, one)
+	}
+	s.b.mu.Lock()
+	defer s.b.mu.Unlock()
+	return s.r.Adopt(out, res.Ref == nil, res.Metadata, s.b.Lower)
+}
+
+// result finishes the exports and reads what was made.
+func (s *solve) result(ctx context.Context, resp *client.SolveResponse) (executor.TargetResult, error) {
+	res := executor.TargetResult{Target: s.t.Name, State: executor.Cached, Size: -1, Tags: s.t.Tags}
+	res.Steps, res.Ran = s.b.tracker.ran(s.t.Name)
+	if res.Ran > 0 {
+		res.State = executor.Built
+	}
+	desc, err := descriptor(resp)
+	if err != nil {
+		return res, err
+	}
+	for _, finish := range s.plan.exports.finish {
+		said, err := finish(ctx, desc)
+		if err != nil {
+			return res, err
+		}
+		if said != "" {
+			res.Outputs = append(res.Outputs, said)
+		}
+	}
+	if desc != nil {
+		res.Digest = desc.Digest.String()
+	}
+	s.record(ctx, desc, &res)
+	return res, nil
+}
+
+func descriptor(resp *client.SolveResponse) (*ocispec.Descriptor, error) {
+	text := resp.ExporterResponse[exptypes.ExporterImageDescriptorKey]
+	if text == "" {
+		return nil, nil
+	}
+	raw, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, fmt.Errorf("reading the engine's image descriptor: %w", err)
+	}
+	desc := &ocispec.Descriptor{}
+	if err := json.Unmarshal(raw, desc); err != nil {
+		return nil, fmt.Errorf("reading the engine's image descriptor: %w", err)
+	}
+	return desc, nil
+}
+
+// contents are where the blobs of a result may be read: here if they were kept
+// here, else in the engine.
+func (s *solve) contents() []content.Provider {
+	var out []content.Provider
+	for _, e := range s.plan.exports.entries {
+		if e.OutputStore != nil {
+			out = append(out, e.OutputStore)
+		}
+	}
+	return append(out, engineContent(s.b.Client))
+}
+
+// now is the time of a record.
+func now() time.Time { return time.Now().UTC().Truncate(time.Second) }

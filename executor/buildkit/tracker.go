@@ -1,0 +1,265 @@
+package buildkit
+
+import (
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/moby/buildkit/client"
+	digest "github.com/opencontainers/go-digest"
+
+	"github.com/strata-build/strata/executor"
+	"github.com/strata-build/strata/lower"
+)
+
+// logLimit is how much of a step's output is kept for its failure.
+const logLimit = 256 << 10
+
+// A tracker turns the status streams of all targets into events, each fact told
+// once. A step that several targets contain appears in several streams; it
+// belongs to the first target in graph order that has it.
+type tracker struct {
+	emit func(executor.Event)
+
+	mu    sync.Mutex
+	steps map[digest.Digest]*tracked
+	named map[string]map[string]digest.Digest // target -> front end's vertex name -> digest
+	order map[string]int                      // target -> position in the graph
+}
+
+// A tracked is one vertex and what is known of it.
+type tracked struct {
+	step      executor.Step
+	targets   []string // owner first
+	source    bool     // reads files or an image; it never "runs"
+	stream    string   // target whose stream tells its logs
+	state     executor.State
+	started   time.Time
+	completed time.Time
+	err       string
+	log       []byte
+	clipped   bool
+}
+
+func newTracker(emit func(executor.Event)) *tracker {
+	return &tracker{
+		emit:  emit,
+		steps: map[digest.Digest]*tracked{},
+		named: map[string]map[string]digest.Digest{},
+		order: map[string]int{},
+	}
+}
+
+// add introduces a lowered target. Targets are added in graph order.
+func (t *tracker) add(r *lower.Result) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.order[r.Target] = len(t.order)
+	names := map[string]digest.Digest{}
+	t.named[r.Target] = names
+	total := r.StepCount()
+	for _, p := range r.Platforms {
+		for _, s := range p.Steps {
+			names[s.Vertex] = s.Digest
+			known, ok := t.steps[s.Digest]
+			if !ok {
+				known = &tracked{step: stepOf(r, s, total), source: s.Source}
+				t.steps[s.Digest] = known
+			}
+			known.addTarget(r.Target)
+		}
+	}
+}
+
+func (k *tracked) addTarget(name string) {
+	for _, t := range k.targets {
+		if t == name {
+			return
+		}
+	}
+	k.targets = append(k.targets, name)
+}
+
+func stepOf(r *lower.Result, s lower.Step, total int) executor.Step {
+	return executor.Step{
+		ID:       string(s.Digest),
+		Number:   s.Number,
+		Total:    total,
+		Name:     s.Name,
+		Stage:    s.Stage,
+		Platform: s.Platform,
+		Place:    placeOf(r, s.Line),
+		Internal: s.Internal,
+	}
+}
+
+func placeOf(r *lower.Result, line int) string {
+	if line == 0 || r.Source == nil {
+		return ""
+	}
+	return r.Source.Place(line).String()
+}
+
+// lookup finds the vertex v of target's stream. A front end that ran in the
+// engine has its own digests but the same names.
+func (t *tracker) lookup(target string, d digest.Digest, name string) *tracked {
+	if k, ok := t.steps[d]; ok {
+		return k
+	}
+	if known, ok := t.named[target][name]; ok {
+		k := t.steps[known]
+		t.steps[d] = k
+		return k
+	}
+	s := lower.ParseVertexName(name)
+	k := &tracked{
+		step:    executor.Step{ID: string(d), Name: s.Name, Stage: s.Stage, Internal: s.Internal || !strings.HasPrefix(name, "[")},
+		targets: []string{target},
+		source:  true,
+	}
+	t.steps[d] = k
+	return k
+}
+
+// update takes one message of target's status stream.
+func (t *tracker) update(target string, s *client.SolveStatus) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, v := range s.Vertexes {
+		t.vertex(target, v)
+	}
+	for _, st := range s.Statuses {
+		t.progress(target, st)
+	}
+	for _, l := range s.Logs {
+		t.log(target, l)
+	}
+	for _, w := range s.Warnings {
+		t.emit(executor.Warning{Time: time.Now(), Target: target, Text: string(w.Short), URL: w.URL})
+	}
+}
+
+func (t *tracker) vertex(target string, v *client.Vertex) {
+	k := t.lookup(target, v.Digest, v.Name)
+	state := stateOf(v)
+	if v.Started != nil && (k.started.IsZero() || v.Started.Before(k.started)) {
+		k.started = *v.Started
+	}
+	if k.stream == "" && v.Started != nil && !v.Cached {
+		k.stream = target
+	}
+	if state == "" || !supersedes(state, k.state) {
+		return
+	}
+	k.state = state
+	if v.Completed != nil {
+		k.completed = *v.Completed
+	}
+	if v.Error != "" {
+		k.err = v.Error
+	}
+	if state == executor.Built || state == executor.Cached {
+		k.log = nil
+	}
+	t.emit(executor.StepUpdate{
+		Time: time.Now(), Targets: k.targets, Step: k.step, State: state,
+		Started: k.started, Completed: k.completed, Error: k.err,
+	})
+}
+
+func stateOf(v *client.Vertex) executor.State {
+	switch {
+	case v.Completed != nil && v.Error != "" && strings.Contains(v.Error, "context canceled"):
+		return executor.Canceled
+	case v.Completed != nil && v.Error != "":
+		return executor.Failed
+	case v.Cached:
+		return executor.Cached
+	case v.Completed != nil:
+		return executor.Built
+	case v.Started != nil:
+		return executor.Running
+	}
+	return ""
+}
+
+// supersedes reports whether a step in state was may still become now: what was
+// built in this run stays built when a later target finds it in the cache.
+func supersedes(now, was executor.State) bool {
+	rank := func(s executor.State) int {
+		switch s {
+		case executor.Running:
+			return 1
+		case executor.Cached, executor.Canceled:
+			return 2
+		case executor.Failed:
+			return 3
+		case executor.Built:
+			return 4
+		}
+		return 0
+	}
+	return rank(now) > rank(was)
+}
+
+func (t *tracker) progress(target string, st *client.VertexStatus) {
+	k, ok := t.steps[st.Vertex]
+	if !ok || k.stream != "" && k.stream != target {
+		return
+	}
+	t.emit(executor.StepProgress{
+		Time: st.Timestamp, Target: k.targets[0], Step: k.step, ID: st.ID,
+		Current: st.Current, Total: st.Total, Done: st.Completed != nil,
+	})
+}
+
+func (t *tracker) log(target string, l *client.VertexLog) {
+	k, ok := t.steps[l.Vertex]
+	if !ok {
+		return
+	}
+	if k.stream == "" {
+		k.stream = target
+	}
+	if k.stream != target {
+		return
+	}
+	k.log = append(k.log, l.Data...)
+	if over := len(k.log) - logLimit; over > 0 {
+		k.log = append(k.log[:0], k.log[over:]...)
+		k.clipped = true
+	}
+	t.emit(executor.StepLog{Time: l.Timestamp, Target: k.targets[0], Step: k.step, Stream: l.Stream, Data: l.Data})
+}
+
+// ran counts the numbered steps that target owns and how many of them ran.
+// Reading a base image or a context is not running.
+func (t *tracker) ran(target string) (own, ran int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	seen := map[*tracked]bool{}
+	for _, k := range t.steps {
+		if seen[k] || k.step.Number == 0 || k.targets[0] != target {
+			continue
+		}
+		seen[k] = true
+		own++
+		if k.state == executor.Built && !k.source {
+			ran++
+		}
+	}
+	return own, ran
+}
+
+// find returns a copy of what is known of vertex d.
+func (t *tracker) find(d digest.Digest) (tracked, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	k, ok := t.steps[d]
+	if !ok {
+		return tracked{}, false
+	}
+	c := *k
+	c.log = append([]byte(nil), k.log...)
+	return c, true
+}
