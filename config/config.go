@@ -16,6 +16,7 @@ import (
 	"context"
 	"io"
 
+	"github.com/containerd/platforms"
 	"github.com/hashicorp/hcl/v2"
 
 	"github.com/strata-build/strata/graph"
@@ -62,6 +63,19 @@ type Config struct {
 	Files map[string]*hcl.File
 	// Warnings are what is suspicious but not wrong.
 	Warnings hcl.Diagnostics
+
+	order  []string         // names of targets, as declared
+	specs  map[string]*spec // by name; blocks of one name merged, inherits not
+	groups []*group
+	env    func(string) (string, bool)
+}
+
+// A group is a name for several targets and groups.
+type group struct {
+	name, description string
+	targets           []string
+	rng               hcl.Range
+	places            []hcl.Range // of each of targets; may be shorter
 }
 
 // A Request names what to build and what to change about it.
@@ -93,11 +107,159 @@ type Selection struct {
 // Load reads and evaluates the files. Problems with what they say are joined in
 // an *Error; all that could be found are reported, not just the first.
 func Load(ctx context.Context, opts LoadOptions) (*Config, error) {
-	return &Config{Dir: opts.Dir, Mode: opts.Mode, Files: map[string]*hcl.File{}}, ctx.Err()
+	files, mode, diags := opts.read(ctx)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	m := newModule(mode)
+	m.report(diags...)
+	for _, f := range files {
+		m.parse(f)
+	}
+	c := &Config{Dir: opts.Dir, Mode: mode, Files: m.files, specs: map[string]*spec{}, env: opts.LookupEnv}
+	e := newEvaluator(m, outside{env: opts.LookupEnv, vars: opts.Vars}, opts.builtins())
+	e.evaluate()
+	errs, warnings := collect(m.diags)
+	if errs.HasErrors() {
+		return nil, &Error{Diags: errs, Files: m.files}
+	}
+	c.Warnings = warnings
+	c.declare(e)
+	if mode == ModeStrata {
+		if err := c.verify(); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
 }
 
-// Resolve returns the targets that req asks for. Problems are joined in an *Error.
-func (c *Config) Resolve(req Request) (*Selection, error) {
-	g, err := graph.New(nil)
-	return &Selection{Requested: req.Targets, Graph: g}, err
+// verify resolves everything, so that a bad reference is found even where
+// nobody asked for it.
+func (c *Config) verify() error {
+	r := newResolver(c)
+	for _, g := range c.groups {
+		for i, member := range g.targets {
+			if c.findGroup(member) == nil && c.specs[member] == nil && i < len(g.places) {
+				r.unknown(member, g.places[i])
+			}
+		}
+	}
+	for _, name := range c.order {
+		r.choose(name, hcl.Range{})
+	}
+	r.follow()
+	if _, err := r.selection(nil); err != nil {
+		return err
+	}
+	return nil
+}
+
+// builtins are the variables that always exist.
+func (o LoadOptions) builtins() map[string]string {
+	return map[string]string{
+		"BAKE_CMD_CONTEXT":    "cwd://",
+		"BAKE_LOCAL_PLATFORM": platforms.Format(platforms.DefaultSpec()),
+	}
+}
+
+// evaluate evaluates everything there is, so that all problems are found.
+// The order is bake's: what is evaluated later can not be seen by earlier parts.
+func (e *evaluator) evaluate() {
+	for _, name := range sortedKeys(e.variables) {
+		e.global(name, e.variables[name].rng)
+	}
+	e.validate()
+	for _, name := range sortedKeys(e.functions) {
+		e.needFunction(name, e.functions[name].rng, false)
+	}
+	for _, b := range e.targets {
+		e.expand(b)
+	}
+	for _, b := range e.groups {
+		e.group[b.name] = &groupDecl{block: b, state: map[string]state{}, name: b.name, rng: b.header}
+	}
+	for _, b := range e.targets {
+		for _, in := range b.instances {
+			e.target(in)
+		}
+	}
+	for _, b := range e.groups {
+		if g := e.group[b.name]; g.block == b {
+			e.groupAttribute(g, "targets", b.label)
+			e.groupAttribute(g, "description", b.label)
+		}
+	}
+	for _, name := range sortedKeys(e.globals) {
+		e.global(name, e.globals[name].Range)
+	}
+}
+
+// declare makes targets and groups of the blocks: blocks of one target are
+// merged, the last block of a group counts, and the label of a matrix is a group.
+func (c *Config) declare(e *evaluator) {
+	made := map[string][]string{} // label to names, in order
+	var labels []string
+	for _, b := range e.targets {
+		for _, in := range b.instances {
+			c.addTarget(in.spec)
+			if made[b.name] == nil {
+				labels = append(labels, b.name)
+			}
+			made[b.name] = append(made[b.name], in.name)
+		}
+	}
+	for _, b := range e.groups {
+		if g := e.group[b.name]; g.block == b {
+			c.addGroup(&group{name: g.name, description: g.description, targets: dropRepeats(g.targets), rng: g.rng, places: g.places})
+		}
+	}
+	for _, label := range labels {
+		names := dropRepeats(made[label])
+		if len(names) == 1 && names[0] == label {
+			continue
+		}
+		c.groups = append(c.groups, &group{name: label, targets: names, rng: c.specs[names[0]].rng})
+	}
+}
+
+func (c *Config) addTarget(s *spec) {
+	if old := c.specs[s.name]; old != nil {
+		old.merge(s, c.Mode)
+		return
+	}
+	c.specs[s.name] = s
+	c.order = append(c.order, s.name)
+}
+
+// addGroup replaces a group of the same name.
+func (c *Config) addGroup(g *group) {
+	for i, old := range c.groups {
+		if old.name == g.name {
+			c.groups[i] = g
+			return
+		}
+	}
+	c.groups = append(c.groups, g)
+}
+
+func (c *Config) findGroup(name string) *group {
+	for _, g := range c.groups {
+		if g.name == name {
+			return g
+		}
+	}
+	return nil
+}
+
+// dropRepeats removes repeated strings and keeps empty ones.
+func dropRepeats(list []string) []string {
+	seen := make(map[string]bool, len(list))
+	out := make([]string, 0, len(list))
+	for _, s := range list {
+		if !seen[s] {
+			seen[s] = true
+			out = append(out, s)
+		}
+	}
+	return out
 }

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"strings"
+
 	"github.com/hashicorp/hcl/v2"
 
 	"github.com/strata-build/strata/graph"
@@ -60,14 +62,27 @@ type Target struct {
 	// Places are the ranges of attribute values by attribute name as written in
 	// HCL ("context", "tags"), or "contexts.base", "args.V" for one entry.
 	Places map[string]hcl.Range
+
+	spec       *spec
+	needPlaces map[graph.ID]hcl.Range
 }
 
-// Place returns the best known range for attr, falling back to the header.
+// Place returns the best known range for attr: that of the entry
+// ("contexts.base"), of the whole attribute ("contexts"), or of the header.
 func (t *Target) Place(attr string) hcl.Range {
-	if r, ok := t.Places[attr]; ok {
+	return placeOf(t.Places, attr, t.Range)
+}
+
+func placeOf(places map[string]hcl.Range, attr string, header hcl.Range) hcl.Range {
+	if r, ok := places[attr]; ok {
 		return r
 	}
-	return t.Range
+	if whole, _, ok := strings.Cut(attr, "."); ok {
+		if r, ok := places[whole]; ok {
+			return r
+		}
+	}
+	return header
 }
 
 // An Output is one thing to do with a result, as in bake:

@@ -1,0 +1,433 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
+)
+
+// An evaluator turns expressions into values, each when it is first needed and
+// once. What an expression names is evaluated before it; a name that is being
+// evaluated already is a cycle.
+//
+// A value that went wrong is reported where it went wrong and is unknown from
+// then on, so that those who use it do not complain again.
+type evaluator struct {
+	*module
+	root    *hcl.EvalContext // variables and functions evaluated so far
+	outside outside
+	states  map[string]state // of variables and globals, by name
+	funcs   map[string]state
+	named   map[string][]*instance // targets by name, in order of declaration
+	group   map[string]*groupDecl  // the last of each name
+	stack   []string               // what is being evaluated, outermost first
+}
+
+// outside is what the files may see of the world around them.
+type outside struct {
+	env  func(string) (string, bool)
+	vars map[string]string
+}
+
+// lookup finds an override of a variable: those given win over the environment.
+func (o outside) lookup(name string) (string, bool) {
+	if v, ok := o.vars[name]; ok {
+		return v, true
+	}
+	if o.env == nil {
+		return "", false
+	}
+	return o.env(name)
+}
+
+type state int
+
+const (
+	fresh state = iota
+	busy
+	done
+)
+
+// A scope is where an expression stands.
+type scope struct {
+	ctx  *hcl.EvalContext
+	refs bool // target.x.y and group.x.y can be named
+	// params are names bound when the expression runs, not to be looked for.
+	params map[string]bool
+	// strict makes an unknown name an error even inside try().
+	strict bool
+}
+
+// maxStack bounds how long a chain of values that need one another may be.
+const maxStack = 2000
+
+func newEvaluator(m *module, out outside, builtins map[string]string) *evaluator {
+	e := &evaluator{
+		module:  m,
+		outside: out,
+		root:    &hcl.EvalContext{Variables: map[string]cty.Value{}, Functions: standardFunctions()},
+		states:  map[string]state{},
+		funcs:   map[string]state{},
+		named:   map[string][]*instance{},
+		group:   map[string]*groupDecl{},
+	}
+	for name, v := range builtins {
+		e.root.Variables[name] = cty.StringVal(v)
+	}
+	return e
+}
+
+// enter notes that what is being evaluated; it returns false, with a problem
+// reported, if that can not be.
+func (e *evaluator) enter(what string, rng hcl.Range, s state) bool {
+	if s == busy {
+		from := slices.Index(e.stack, what)
+		chain := append(slices.Clone(e.stack[max(from, 0):]), what)
+		e.report(problem(rng, "Reference cycle", "These need one another: %s.", strings.Join(chain, " -> ")))
+		return false
+	}
+	if len(e.stack) >= maxStack {
+		e.report(problem(rng, "Nested too deeply", "More than %d values need one another in a row.", maxStack))
+		return false
+	}
+	e.stack = append(e.stack, what)
+	return true
+}
+
+func (e *evaluator) leave() { e.stack = e.stack[:len(e.stack)-1] }
+
+// value evaluates expr. ok is false if it went wrong, which has been reported.
+func (e *evaluator) value(expr hcl.Expression, sc scope) (v cty.Value, ok bool) {
+	if lit, isLit := expr.(*hclsyntax.LiteralValueExpr); isLit {
+		return lit.Val, true
+	}
+	ctx, ok := e.prepare(expr, sc)
+	if !ok {
+		return cty.DynamicVal, false
+	}
+	return e.run(expr, ctx)
+}
+
+// run evaluates expr when all it names is in ctx.
+func (e *evaluator) run(expr hcl.Expression, ctx *hcl.EvalContext) (v cty.Value, ok bool) {
+	defer func() {
+		// A library that panics on strange input must not take the command down.
+		if r := recover(); r != nil {
+			e.report(problem(expr.Range(), "Invalid expression", "Evaluating this went wrong: %v.", r))
+			v, ok = cty.DynamicVal, false
+		}
+	}()
+	v, diags := expr.Value(ctx)
+	v, _ = v.UnmarkDeep()
+	e.report(e.explain(diags)...)
+	if diags.HasErrors() {
+		return cty.DynamicVal, false
+	}
+	if !v.IsWhollyKnown() {
+		if !e.diags.HasErrors() {
+			e.report(problem(expr.Range(), "Unknown value", "The value can not be known."))
+		}
+		return v, false
+	}
+	return v, true
+}
+
+// prepare evaluates what expr names and returns the context that has it all.
+func (e *evaluator) prepare(expr hcl.Expression, sc scope) (*hcl.EvalContext, bool) {
+	ok := true
+	for _, name := range e.calls(expr) {
+		ok = e.needFunction(name, expr.Range(), sc.strict) && ok
+	}
+	refs := references{}
+	for _, t := range expr.Variables() {
+		root := t.RootName()
+		switch {
+		case sc.params[root]:
+		case sc.refs && (root == "target" || root == "group"):
+			ok = refs.add(e, t) && ok
+		case has(sc.ctx, root):
+		default:
+			ok = e.needValue(root, t, sc.strict) && ok
+		}
+	}
+	if !ok || len(refs) == 0 {
+		return sc.ctx, ok
+	}
+	vars, ok := refs.evaluate(e)
+	ctx := sc.ctx.NewChild()
+	ctx.Variables = vars
+	return ctx, ok
+}
+
+func has(ctx *hcl.EvalContext, name string) bool {
+	for ; ctx != nil; ctx = ctx.Parent() {
+		if _, ok := ctx.Variables[name]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// needValue makes sure that the variable or global called name is evaluated.
+func (e *evaluator) needValue(name string, from hcl.Traversal, strict bool) bool {
+	_, isGlobal := e.globals[name]
+	_, isVariable := e.variables[name]
+	if !isGlobal && !isVariable {
+		if strict {
+			e.report(e.noVariable(name, from.SourceRange()))
+		}
+		return !strict // else evaluation says so, or try() catches it
+	}
+	before := len(e.diags)
+	e.global(name, from.SourceRange())
+	return !e.diags[before:].HasErrors()
+}
+
+func (e *evaluator) noVariable(name string, rng hcl.Range) *hcl.Diagnostic {
+	known := slices.Concat(sortedKeys(e.variables), sortedKeys(e.globals))
+	return problem(rng, "Unknown variable", "There is no variable named %q.%s", name, didYouMean(name, known))
+}
+
+// references are the targets and groups that an expression names: type, name and
+// attributes; an empty attribute means the whole.
+type references map[string]map[string]map[string]hcl.Range
+
+// add notes one reference, which must be target.NAME or target.NAME.ATTRIBUTE.
+func (r references) add(e *evaluator, t hcl.Traversal) bool {
+	root := t.RootName()
+	if len(t) < 2 {
+		e.report(problem(t.SourceRange(), "Invalid reference", "%s is not a value: write %s.NAME.ATTRIBUTE.", root, root))
+		return false
+	}
+	name, ok := t[1].(hcl.TraverseAttr)
+	if !ok {
+		e.report(problem(t.SourceRange(), "Invalid reference", "Write %s.NAME.ATTRIBUTE; the name can not be an index.", root))
+		return false
+	}
+	attr := ""
+	if len(t) > 2 {
+		if a, ok := t[2].(hcl.TraverseAttr); ok {
+			attr = a.Name
+		}
+	}
+	if r[root] == nil {
+		r[root] = map[string]map[string]hcl.Range{}
+	}
+	if r[root][name.Name] == nil {
+		r[root][name.Name] = map[string]hcl.Range{}
+	}
+	r[root][name.Name][attr] = t.SourceRange()
+	return true
+}
+
+// evaluate returns the objects "target" and "group" with just what is named.
+func (r references) evaluate(e *evaluator) (map[string]cty.Value, bool) {
+	vars, ok := map[string]cty.Value{}, true
+	for _, root := range sortedKeys(r) {
+		objects := map[string]cty.Value{}
+		for _, name := range sortedKeys(r[root]) {
+			attrs, exists, good := e.object(root, name, r[root][name])
+			ok = ok && good
+			if exists {
+				objects[name] = cty.ObjectVal(attrs)
+			}
+		}
+		vars[root] = cty.ObjectVal(objects)
+	}
+	return vars, ok
+}
+
+// object evaluates the named attributes of one target or group.
+func (e *evaluator) object(typ, name string, attrs map[string]hcl.Range) (map[string]cty.Value, bool, bool) {
+	if typ == "group" {
+		return e.groupObject(name, attrs)
+	}
+	list := e.named[name]
+	if len(list) == 0 {
+		return nil, false, true
+	}
+	in := list[len(list)-1] // bake sees the last of several blocks only
+	out, ok := map[string]cty.Value{}, true
+	for _, attr := range sortedKeys(attrs) {
+		wanted := []string{attr}
+		if attr == "" {
+			wanted = attributeNames
+		}
+		for _, a := range wanted {
+			if def := attributes[a]; def != nil {
+				ok = e.attribute(in, def, attrs[attr]) && ok
+				out[a] = def.get(in.spec)
+			}
+		}
+	}
+	return out, true, ok
+}
+
+// calls lists the functions that expr calls, as far as they are not standard.
+func (e *evaluator) calls(expr hcl.Expression) []string {
+	if len(e.functions) == 0 {
+		return nil
+	}
+	node, ok := expr.(hclsyntax.Node)
+	if !ok {
+		return e.callsJSON(expr)
+	}
+	var names []string
+	_ = hclsyntax.VisitAll(node, func(n hclsyntax.Node) hcl.Diagnostics {
+		if call, ok := n.(*hclsyntax.FunctionCallExpr); ok {
+			names = append(names, call.Name)
+		}
+		return nil
+	})
+	return names
+}
+
+// callsJSON finds the calls in the templates of a JSON value, whose syntax tree
+// the library does not show: it reads the source again.
+func (e *evaluator) callsJSON(expr hcl.Expression) []string {
+	rng := expr.Range()
+	f := e.files[rng.Filename]
+	if f == nil || !rng.CanSliceBytes(f.Bytes) {
+		return nil
+	}
+	var names []string
+	for _, text := range jsonStrings(rng.SliceBytes(f.Bytes)) {
+		if !strings.Contains(text, "${") && !strings.Contains(text, "%{") {
+			continue
+		}
+		tmpl, diags := hclsyntax.ParseTemplate([]byte(text), rng.Filename, rng.Start)
+		if !diags.HasErrors() {
+			names = append(names, e.calls(tmpl)...)
+		}
+	}
+	return names
+}
+
+// needFunction makes sure that a function of the files can be called.
+func (e *evaluator) needFunction(name string, rng hcl.Range, strict bool) bool {
+	if e.funcs[name] == done {
+		return true
+	}
+	f := e.functions[name]
+	_, standard := e.root.Functions[name]
+	if f == nil || standard {
+		if strict && !standard {
+			e.report(problem(rng, "Unknown function", "There is no function named %q.%s", name, didYouMean(name, e.functionNames())))
+		}
+		return standard || !strict
+	}
+	if !e.enter("function "+name, rng, e.funcs[name]) {
+		return false
+	}
+	defer e.leave()
+	e.funcs[name] = busy
+	fn, ok := e.define(f)
+	e.funcs[name] = done
+	if ok {
+		e.root.Functions[name] = fn
+	}
+	return ok
+}
+
+func (e *evaluator) functionNames() []string {
+	return slices.Concat(sortedKeys(e.root.Functions), sortedKeys(e.functions))
+}
+
+// define makes a function that evaluates f's result with its parameters bound.
+func (e *evaluator) define(f *userFunction) (function.Function, bool) {
+	spec := &function.Spec{}
+	params := map[string]bool{}
+	list, diags := hcl.ExprList(f.params.Expr)
+	e.report(diags...)
+	ok := !diags.HasErrors()
+	add := func(expr hcl.Expression) *function.Parameter {
+		name := hcl.ExprAsKeyword(expr)
+		if name == "" {
+			e.report(problem(expr.Range(), "Invalid parameter", "Each parameter is a name without quotes."))
+			ok = false
+		}
+		params[name] = true
+		return &function.Parameter{Name: name, Type: cty.DynamicPseudoType}
+	}
+	for _, p := range list {
+		spec.Params = append(spec.Params, *add(p))
+	}
+	if f.variadic != nil {
+		spec.VarParam = add(f.variadic.Expr)
+	}
+	if _, good := e.prepare(f.result.Expr, scope{ctx: e.root, params: params, strict: true}); !good || !ok {
+		return function.Function{}, false
+	}
+	call := func(args []cty.Value) (cty.Value, error) {
+		ctx := e.root.NewChild()
+		ctx.Variables = map[string]cty.Value{}
+		for i, p := range spec.Params {
+			ctx.Variables[p.Name] = args[i]
+		}
+		if spec.VarParam != nil {
+			ctx.Variables[spec.VarParam.Name] = cty.TupleVal(args[len(spec.Params):])
+		}
+		v, diags := f.result.Expr.Value(ctx)
+		if diags.HasErrors() {
+			return cty.DynamicVal, diags
+		}
+		return v, nil
+	}
+	spec.Type = func(args []cty.Value) (cty.Type, error) {
+		v, err := call(args)
+		return v.Type(), err
+	}
+	spec.Impl = func(args []cty.Value, _ cty.Type) (cty.Value, error) { return call(args) }
+	return function.New(spec), true
+}
+
+// explain makes the library's diagnostics name what was meant. An expression
+// sees only what it names, so the library's own suggestions would be empty.
+func (e *evaluator) explain(diags hcl.Diagnostics) hcl.Diagnostics {
+	for i, d := range diags {
+		switch expr := d.Expression.(type) {
+		case *hclsyntax.ScopeTraversalExpr:
+			if better := e.explainName(d, expr.Traversal); better != nil {
+				diags[i] = better
+			}
+		case *hclsyntax.FunctionCallExpr:
+			if d.Summary == "Call to unknown function" {
+				diags[i] = problem(*d.Subject, "Unknown function", "There is no function named %q.%s",
+					expr.Name, didYouMean(expr.Name, e.functionNames()))
+			}
+		}
+	}
+	return diags
+}
+
+func (e *evaluator) explainName(d *hcl.Diagnostic, t hcl.Traversal) *hcl.Diagnostic {
+	if d.Summary == "Unknown variable" {
+		return e.noVariable(t.RootName(), t.SourceRange())
+	}
+	if d.Summary != "Unsupported attribute" || len(t) < 2 || t.RootName() != "target" {
+		return nil
+	}
+	name, ok := t[1].(hcl.TraverseAttr)
+	if !ok {
+		return nil
+	}
+	if len(e.named[name.Name]) == 0 {
+		known := slices.Sorted(maps.Keys(e.named))
+		return problem(name.SrcRange, "Unknown target", "No target is named %q.%s", name.Name, didYouMean(name.Name, known))
+	}
+	if attr, ok := t[min(2, len(t)-1)].(hcl.TraverseAttr); ok && len(t) > 2 && attributes[attr.Name] == nil {
+		return problem(attr.SrcRange, "Unknown attribute", "A target has no attribute %q.%s",
+			attr.Name, didYouMean(attr.Name, attributeNames))
+	}
+	return nil
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+func (in *instance) String() string { return fmt.Sprintf("target.%s", in.name) }

@@ -1,0 +1,130 @@
+package config
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// OwnFile is the name of Strata's own build file.
+const OwnFile = "build.hcl"
+
+// bakeFiles are the default names of bake: all that exist are merged, in order.
+var bakeFiles = []string{
+	"compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml",
+	"docker-bake.json", "docker-bake.hcl",
+	"docker-bake.override.json", "docker-bake.override.hcl",
+}
+
+const (
+	maxFile  = 4 << 20
+	maxFiles = 32 << 20
+)
+
+// A source is one file as read.
+type source struct {
+	name string // as the user wrote it
+	data []byte
+}
+
+// read returns the files to load and the mode they are in.
+func (o LoadOptions) read(ctx context.Context) ([]source, Mode, hcl.Diagnostics) {
+	names, optional := o.Files, false
+	if len(names) == 0 {
+		names, optional = bakeFiles, true
+		if _, err := os.Stat(o.path(OwnFile)); err == nil && o.Mode != ModeBake {
+			names, optional = []string{OwnFile}, false
+		}
+	}
+	var out []source
+	var diags hcl.Diagnostics
+	total := 0
+	for _, name := range names {
+		data, err := o.readOne(ctx, name)
+		if optional && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if total += len(data); err == nil && total > maxFiles {
+			err = fmt.Errorf("all files together are larger than %d MiB", maxFiles>>20)
+		}
+		if err != nil {
+			diags = append(diags, fileProblem(name, err))
+			continue
+		}
+		out = append(out, source{name, data})
+	}
+	if len(out) == 0 && len(diags) == 0 {
+		diags = append(diags, &hcl.Diagnostic{
+			Severity: hcl.DiagError,
+			Summary:  "No build file",
+			Detail: fmt.Sprintf("There is no %s here, nor any of %s. Name one with -f, or run strata in the directory that has it.",
+				OwnFile, strings.Join(bakeFiles, ", ")),
+		})
+	}
+	return out, o.mode(out), diags
+}
+
+func (o LoadOptions) mode(files []source) Mode {
+	if o.Mode != ModeAuto {
+		return o.Mode
+	}
+	for _, f := range files {
+		if path.Base(filepath.ToSlash(f.name)) != OwnFile {
+			return ModeBake
+		}
+	}
+	return ModeStrata
+}
+
+func (o LoadOptions) path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(o.Dir, name)
+}
+
+func (o LoadOptions) readOne(ctx context.Context, name string) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if name == "-" {
+		if o.Stdin == nil {
+			return nil, errors.New("there is no standard input")
+		}
+		return limited(o.Stdin)
+	}
+	f, err := os.Open(o.path(strings.TrimPrefix(name, "cwd://")))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err == nil && st.IsDir() {
+		return nil, errors.New("it is a directory")
+	}
+	return limited(f)
+}
+
+func limited(r io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("it is larger than %d MiB", maxFile>>20)
+	}
+	return bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")), err
+}
+
+func fileProblem(name string, err error) *hcl.Diagnostic {
+	detail := err.Error()
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+		detail = pathErr.Err.Error()
+	}
+	return problem(hcl.Range{Filename: name}, "Unreadable file", "Reading %s: %s.", name, detail)
+}

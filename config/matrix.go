@@ -1,0 +1,153 @@
+package config
+
+import (
+	"maps"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// An instance is one target that a block stands for: a block without a matrix
+// has one, else there is one for every combination.
+type instance struct {
+	block  *block
+	name   string
+	ctx    *hcl.EvalContext // with the values of the matrix
+	states map[string]state // of attributes
+	failed map[string]bool
+	spec   *spec
+}
+
+// expand makes the instances of a target block and names them.
+func (e *evaluator) expand(b *block) {
+	contexts, ok := e.combinations(b)
+	if !ok {
+		return
+	}
+	taken := map[string]bool{}
+	for _, ctx := range contexts {
+		name, ok := e.instanceName(b, ctx)
+		if !ok {
+			continue
+		}
+		if taken[name] {
+			e.report(problem(nameRange(b), "Duplicate name",
+				"Two combinations of the matrix are named %q. Use all keys of the matrix in the name.", name))
+			continue
+		}
+		taken[name] = true
+		in := &instance{
+			block: b, name: name, ctx: ctx,
+			states: map[string]state{}, failed: map[string]bool{},
+			spec: &spec{name: name, rng: b.header, places: map[string]hcl.Range{}},
+		}
+		b.instances = append(b.instances, in)
+		e.named[name] = append(e.named[name], in)
+	}
+}
+
+// combinations returns one context for every combination of the matrix. The
+// first key varies slowest, in the order written.
+func (e *evaluator) combinations(b *block) ([]*hcl.EvalContext, bool) {
+	attr := b.content.Attributes["matrix"]
+	if attr == nil {
+		return []*hcl.EvalContext{e.root}, true
+	}
+	v, ok := e.value(attr.Expr, scope{ctx: e.root})
+	if !ok {
+		return nil, false
+	}
+	if v.IsNull() || !v.Type().IsMapType() && !v.Type().IsObjectType() {
+		e.report(problem(attr.Expr.Range(), "Invalid matrix", "A matrix is an object whose values are lists."))
+		return nil, false
+	}
+	rows := []map[string]cty.Value{{}}
+	axes := v.AsValueMap()
+	for _, key := range axisOrder(attr.Expr, axes) {
+		axis := axes[key]
+		if axis.IsNull() || !axis.CanIterateElements() {
+			e.report(problem(guilty(attr.Expr, cty.GetAttrPath(key).NewError(errNull)), "Invalid matrix", "The value of %q must be a list.", key))
+			return nil, false
+		}
+		rows = cross(rows, key, axis.AsValueSlice())
+		if len(rows) > maxCombinations {
+			e.report(problem(attr.Expr.Range(), "Matrix too large", "It has more than %d combinations.", maxCombinations))
+			return nil, false
+		}
+	}
+	out := make([]*hcl.EvalContext, len(rows))
+	for i, row := range rows {
+		out[i] = e.root.NewChild()
+		out[i].Variables = row
+	}
+	return out, true
+}
+
+// maxCombinations bounds the product of a matrix.
+const maxCombinations = 100_000
+
+func cross(rows []map[string]cty.Value, key string, vals []cty.Value) []map[string]cty.Value {
+	if len(rows)*len(vals) > maxCombinations {
+		return make([]map[string]cty.Value, maxCombinations+1)
+	}
+	out := make([]map[string]cty.Value, 0, len(rows)*len(vals))
+	for _, row := range rows {
+		for _, v := range vals {
+			next := maps.Clone(row)
+			next[key] = v
+			out = append(out, next)
+		}
+	}
+	return out
+}
+
+// axisOrder is the order of the keys in the source, or else by name.
+func axisOrder(expr hcl.Expression, axes map[string]cty.Value) []string {
+	var order []string
+	seen := map[string]bool{}
+	for _, p := range pairs(expr) {
+		if _, ok := axes[p.key]; ok && !seen[p.key] {
+			seen[p.key] = true
+			order = append(order, p.key)
+		}
+	}
+	for _, key := range sortedKeys(axes) {
+		if !seen[key] {
+			order = append(order, key)
+		}
+	}
+	return order
+}
+
+func nameRange(b *block) hcl.Range {
+	if attr := b.content.Attributes["name"]; attr != nil {
+		return attr.Expr.Range()
+	}
+	return b.label
+}
+
+func (e *evaluator) instanceName(b *block, ctx *hcl.EvalContext) (string, bool) {
+	attr := b.content.Attributes["name"]
+	if attr == nil {
+		return b.name, true
+	}
+	if b.content.Attributes["matrix"] == nil {
+		e.report(problem(attr.NameRange, "Name without a matrix", "The label %q is the name; the attribute name is for targets with a matrix.", b.name))
+		return "", false
+	}
+	v, ok := e.value(attr.Expr, scope{ctx: ctx})
+	if !ok {
+		return "", false
+	}
+	name, err := stringOf(v)
+	if err != nil {
+		e.report(problem(attr.Expr.Range(), "Invalid name", "The name %s.", err))
+		return "", false
+	}
+	if !validName(name) {
+		e.report(problem(attr.Expr.Range(), "Invalid name",
+			"%q can not be the name of a target: only letters, digits, _ and - are allowed. sanitize() replaces others.", name))
+		return "", false
+	}
+	return name, true
+}

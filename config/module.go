@@ -1,0 +1,322 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/hashicorp/hcl/v2/json"
+)
+
+// A module is what the files declare, read but not evaluated.
+type module struct {
+	mode      Mode
+	files     map[string]*hcl.File
+	variables map[string]*variable
+	functions map[string]*userFunction
+	globals   map[string]*hcl.Attribute
+	targets   []*block // in order of declaration
+	groups    []*block
+	diags     hcl.Diagnostics
+}
+
+// A block is one target or group block.
+type block struct {
+	typ, name string
+	header    hcl.Range // `target "app"`
+	label     hcl.Range
+	content   *hcl.BodyContent
+	instances []*instance
+}
+
+// A variable is a variable block.
+type variable struct {
+	name        string
+	rng         hcl.Range
+	typ         hcl.Expression
+	def         *hcl.Attribute
+	description string
+	validations []validation
+}
+
+type validation struct{ condition, message hcl.Expression }
+
+// A userFunction is a function block.
+type userFunction struct {
+	name                     string
+	rng                      hcl.Range
+	params, variadic, result *hcl.Attribute
+}
+
+// reserved names can not be variables or functions.
+var reserved = map[string]bool{
+	"target": true, "group": true, "BAKE_CMD_CONTEXT": true, "BAKE_LOCAL_PLATFORM": true,
+}
+
+var fileSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
+	{Type: "target", LabelNames: []string{"name"}},
+	{Type: "group", LabelNames: []string{"name"}},
+	{Type: "variable", LabelNames: []string{"name"}},
+	{Type: "function", LabelNames: []string{"name"}},
+}}
+
+func newModule(mode Mode) *module {
+	return &module{
+		mode:      mode,
+		files:     map[string]*hcl.File{},
+		variables: map[string]*variable{},
+		functions: map[string]*userFunction{},
+		globals:   map[string]*hcl.Attribute{},
+	}
+}
+
+func (m *module) report(d ...*hcl.Diagnostic) { m.diags = append(m.diags, d...) }
+
+// unknown reports something that Strata's own language does not have and that
+// bake ignores.
+func (m *module) unknown(d *hcl.Diagnostic) {
+	if m.mode == ModeBake {
+		d.Severity = hcl.DiagWarning
+		d.Detail += " It is ignored."
+	}
+	m.report(d)
+}
+
+// parse adds one HCL or JSON file.
+func (m *module) parse(src source) {
+	f, diags := parseFile(src)
+	m.report(diags...)
+	if f == nil || f.Body == nil {
+		m.files[src.name] = &hcl.File{Bytes: src.data}
+		return
+	}
+	m.files[src.name] = f
+	if diags.HasErrors() {
+		return
+	}
+	m.read(f.Body)
+}
+
+// parseFile parses by the name's suffix; a name without a known one is tried as
+// HCL and then as JSON.
+func parseFile(src source) (*hcl.File, hcl.Diagnostics) {
+	if strings.HasSuffix(src.name, ".json") {
+		return parseJSON(src)
+	}
+	f, diags := parseHCL(src)
+	if diags.HasErrors() && !strings.HasSuffix(src.name, ".hcl") {
+		if f, diags := parseJSON(src); !diags.HasErrors() {
+			return f, diags
+		}
+	}
+	return f, diags
+}
+
+func parseHCL(src source) (*hcl.File, hcl.Diagnostics) {
+	if diags := guardHCL(src.data, src.name); diags.HasErrors() {
+		return &hcl.File{Bytes: src.data}, diags
+	}
+	return hclsyntax.ParseConfig(src.data, src.name, hcl.InitialPos)
+}
+
+func parseJSON(src source) (*hcl.File, hcl.Diagnostics) {
+	if diags := guardJSON(src.data, src.name); diags.HasErrors() {
+		return &hcl.File{Bytes: src.data}, diags
+	}
+	return json.Parse(src.data, src.name)
+}
+
+func (m *module) read(body hcl.Body) {
+	m.checkTopLevel(body)
+	content, rest, diags := body.PartialContent(fileSchema)
+	m.report(diags...)
+	for _, b := range content.Blocks {
+		switch b.Type {
+		case "target":
+			m.targets = m.addBlock(m.targets, b, targetSchema(m.mode))
+		case "group":
+			m.groups = m.addBlock(m.groups, b, groupSchema)
+		case "variable":
+			m.addVariable(b)
+		case "function":
+			m.addFunction(b)
+		}
+	}
+	m.addGlobals(rest)
+}
+
+func (m *module) checkTopLevel(body hcl.Body) {
+	native, ok := body.(*hclsyntax.Body)
+	if !ok {
+		return
+	}
+	_, known := schemaNames(fileSchema)
+	for _, b := range native.Blocks {
+		if !slices.Contains(known, b.Type) {
+			m.unknown(problem(b.TypeRange, "Unknown block", "There is no block %q.%s", b.Type, didYouMean(b.Type, known)))
+		}
+	}
+}
+
+// addGlobals reads the attributes that stand outside of blocks: each is a value
+// that expressions can name. The last file wins.
+func (m *module) addGlobals(body hcl.Body) {
+	attrs, diags := body.JustAttributes()
+	for _, d := range diags {
+		// The library complains of blocks even if all of them were read.
+		if d.Detail != "Blocks are not allowed here." {
+			m.report(d)
+		}
+	}
+	for name, attr := range attrs {
+		if !reserved[name] && name != "function" {
+			m.globals[name] = attr
+		}
+	}
+}
+
+func (m *module) addBlock(list []*block, b *hcl.Block, schema *hcl.BodySchema) []*block {
+	content, _, diags := b.Body.PartialContent(schema)
+	m.report(diags...)
+	m.checkUnknown(b, schema)
+	out := &block{typ: b.Type, name: b.Labels[0], header: b.DefRange, label: b.LabelRanges[0], content: content}
+	if !validName(out.name) {
+		m.report(problem(out.label, "Invalid name",
+			"%q can not be the name of a %s: only letters, digits, _ and - are allowed.", out.name, b.Type))
+	}
+	if m.mode == ModeStrata {
+		m.checkTwice(list, out)
+	}
+	return append(list, out)
+}
+
+// checkTwice reports a second block of one name in one file. In another file it
+// adds to the first, as an override does.
+func (m *module) checkTwice(list []*block, b *block) {
+	i := slices.IndexFunc(list, func(o *block) bool {
+		return o.name == b.name && o.label.Filename == b.label.Filename
+	})
+	if i >= 0 {
+		m.report(problem(b.label, "Duplicate "+b.typ, "A %s named %q is declared at %s already.",
+			b.typ, b.name, position(list[i].label)))
+	}
+}
+
+// checkUnknown reports what a block holds and the schema does not have.
+func (m *module) checkUnknown(b *hcl.Block, schema *hcl.BodySchema) {
+	body, ok := b.Body.(*hclsyntax.Body)
+	if !ok {
+		m.checkUnknownJSON(b, schema)
+		return
+	}
+	attrs, blocks := schemaNames(schema)
+	for _, name := range sortedKeys(body.Attributes) {
+		if !slices.Contains(attrs, name) {
+			m.unknownAttribute(b, name, body.Attributes[name].NameRange, attrs)
+		}
+	}
+	for _, inner := range body.Blocks {
+		if !slices.Contains(blocks, inner.Type) {
+			m.unknown(problem(inner.TypeRange, "Unknown block", "A %s has no block %q.%s",
+				b.Type, inner.Type, didYouMean(inner.Type, concat(blocks, attrs))))
+		}
+	}
+}
+
+func (m *module) checkUnknownJSON(b *hcl.Block, schema *hcl.BodySchema) {
+	_, rest, _ := b.Body.PartialContent(schema)
+	extra, _ := rest.JustAttributes()
+	attrs, blocks := schemaNames(schema)
+	for _, name := range sortedKeys(extra) {
+		m.unknownAttribute(b, name, extra[name].NameRange, concat(attrs, blocks))
+	}
+}
+
+func (m *module) unknownAttribute(b *hcl.Block, name string, rng hcl.Range, known []string) {
+	m.unknown(problem(rng, "Unknown attribute", "A %s has no attribute %q.%s", b.Type, name, didYouMean(name, known)))
+}
+
+func schemaNames(s *hcl.BodySchema) (attrs, blocks []string) {
+	for _, a := range s.Attributes {
+		attrs = append(attrs, a.Name)
+	}
+	for _, b := range s.Blocks {
+		blocks = append(blocks, b.Type)
+	}
+	return attrs, blocks
+}
+
+var variableSchema = &hcl.BodySchema{
+	Attributes: []hcl.AttributeSchema{{Name: "type"}, {Name: "default"}, {Name: "description"}},
+	Blocks:     []hcl.BlockHeaderSchema{{Type: "validation"}},
+}
+
+var validationSchema = &hcl.BodySchema{
+	Attributes: []hcl.AttributeSchema{{Name: "condition", Required: true}, {Name: "error_message", Required: true}},
+}
+
+func (m *module) addVariable(b *hcl.Block) {
+	content, _, diags := b.Body.PartialContent(variableSchema)
+	m.report(diags...)
+	m.checkUnknown(b, variableSchema)
+	v := &variable{name: b.Labels[0], rng: b.DefRange, def: content.Attributes["default"]}
+	if attr := content.Attributes["type"]; attr != nil {
+		v.typ = attr.Expr
+	}
+	if attr := content.Attributes["description"]; attr != nil {
+		v.description = m.literal(attr)
+	}
+	for _, inner := range content.Blocks {
+		c, diags := inner.Body.Content(validationSchema)
+		m.report(diags...)
+		if !diags.HasErrors() {
+			v.validations = append(v.validations, validation{c.Attributes["condition"].Expr, c.Attributes["error_message"].Expr})
+		}
+	}
+	if reserved[v.name] {
+		m.unknown(problem(b.LabelRanges[0], "Reserved name", "%q is built in and can not be a variable.", v.name))
+		return
+	}
+	if old := m.variables[v.name]; old != nil && m.mode == ModeStrata && old.rng.Filename == v.rng.Filename {
+		m.report(problem(b.LabelRanges[0], "Duplicate variable", "The variable %q is declared at %s already.", v.name, position(old.rng)))
+	}
+	m.variables[v.name] = v
+}
+
+// literal reads a string that may not depend on anything.
+func (m *module) literal(attr *hcl.Attribute) string {
+	val, diags := attr.Expr.Value(nil)
+	m.report(diags...)
+	if diags.HasErrors() {
+		return ""
+	}
+	s, err := stringOf(val)
+	if err != nil {
+		m.report(problem(attr.Expr.Range(), "Unsuitable value", "The %s %s.", attr.Name, err))
+	}
+	return s
+}
+
+var functionSchema = &hcl.BodySchema{
+	Attributes: []hcl.AttributeSchema{{Name: "params", Required: true}, {Name: "variadic_params"}, {Name: "result", Required: true}},
+}
+
+func (m *module) addFunction(b *hcl.Block) {
+	content, diags := b.Body.Content(functionSchema)
+	m.report(diags...)
+	f := &userFunction{
+		name: b.Labels[0], rng: b.DefRange,
+		params: content.Attributes["params"], variadic: content.Attributes["variadic_params"], result: content.Attributes["result"],
+	}
+	if diags.HasErrors() || reserved[f.name] {
+		return
+	}
+	if old := m.functions[f.name]; old != nil && m.mode == ModeStrata && old.rng.Filename == f.rng.Filename {
+		m.report(problem(b.LabelRanges[0], "Duplicate function", "The function %q is declared at %s already.", f.name, position(old.rng)))
+	}
+	m.functions[f.name] = f
+}
+
+func (b *block) String() string { return fmt.Sprintf("%s %q", b.typ, b.name) }

@@ -1,0 +1,352 @@
+package config
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/strata-build/strata/graph"
+)
+
+// Resolve returns the targets that req asks for and all they need. Problems are
+// joined in an *Error.
+func (c *Config) Resolve(req Request) (*Selection, error) {
+	r := newResolver(c)
+	r.overrides = r.parseOverrides(req)
+	names := r.names(req.Targets)
+	for _, name := range names {
+		r.choose(name, r.requestRange(name))
+	}
+	r.follow()
+	return r.selection(names)
+}
+
+// A resolver answers one request.
+type resolver struct {
+	*Config
+	overrides map[string]*override // by target
+	done      map[string]*spec     // with inherits and overrides applied
+	chosen    map[string]*spec
+	queue     []string // chosen, in the order met
+	implicit  map[string]bool
+	from      map[string]hcl.Range // which entry of a group asked for a target
+	failed    map[string]bool      // targets that can not be resolved; reported
+	diags     hcl.Diagnostics
+}
+
+func newResolver(c *Config) *resolver {
+	return &resolver{
+		Config: c, done: map[string]*spec{}, chosen: map[string]*spec{},
+		implicit: map[string]bool{}, from: map[string]hcl.Range{}, failed: map[string]bool{},
+	}
+}
+
+func (r *resolver) report(d ...*hcl.Diagnostic) { r.diags = append(r.diags, d...) }
+
+func (r *resolver) failure() *Error {
+	errs, _ := collect(r.diags)
+	return &Error{Diags: errs, Files: r.Files}
+}
+
+func (r *resolver) requestRange(name string) hcl.Range { return r.from[name] }
+
+// names are the targets that the arguments stand for, each once, in order.
+func (r *resolver) names(args []string) []string {
+	if len(args) == 0 {
+		args = []string{"default"}
+		if r.findGroup("default") == nil && r.specs["default"] == nil {
+			r.report(r.noDefault())
+			return nil
+		}
+	}
+	var out []string
+	for _, arg := range args {
+		for _, name := range r.match(strings.ReplaceAll(arg, ".", "_")) {
+			out = append(out, r.members(name, map[string]bool{})...)
+		}
+	}
+	return dropRepeats(out)
+}
+
+func (r *resolver) noDefault() *hcl.Diagnostic {
+	return &hcl.Diagnostic{
+		Severity: hcl.DiagError,
+		Summary:  "Nothing to build by default",
+		Detail: fmt.Sprintf("No target was named and there is no group or target named \"default\". There are: %s.",
+			strings.Join(r.shown(30), ", ")),
+		Subject: r.anyFile(),
+	}
+}
+
+// anyFile is a range that names the file read, or nil.
+func (r *resolver) anyFile() *hcl.Range {
+	if len(r.Files) != 1 {
+		return nil
+	}
+	return &hcl.Range{Filename: sortedKeys(r.Files)[0]}
+}
+
+// shown lists at most n names of groups and targets.
+func (r *resolver) shown(n int) []string {
+	var list []string
+	for _, g := range r.groups {
+		list = append(list, g.name)
+	}
+	list = dropRepeats(append(list, r.order...))
+	if len(list) > n {
+		return append(list[:n:n], fmt.Sprintf("and %d more", len(list)-n))
+	}
+	return list
+}
+
+// match are the groups and targets that a name or pattern stands for.
+func (r *resolver) match(pattern string) []string {
+	if !strings.ContainsAny(pattern, "*?[]") {
+		return []string{pattern}
+	}
+	var out []string
+	for _, g := range r.groups {
+		if ok, err := path.Match(pattern, g.name); ok && err == nil {
+			out = append(out, g.name)
+		}
+	}
+	for _, name := range r.order {
+		if ok, err := path.Match(pattern, name); ok && err == nil {
+			out = append(out, name)
+		}
+	}
+	if len(out) == 0 {
+		r.report(&hcl.Diagnostic{
+			Severity: hcl.DiagError, Summary: "No such target",
+			Detail: fmt.Sprintf("No target or group matches %q.", pattern), Subject: r.anyFile(),
+		})
+	}
+	return out
+}
+
+// members are the targets of a group, or name itself. A group that is inside of
+// itself is cut and taken for a target.
+func (r *resolver) members(name string, open map[string]bool) []string {
+	g := r.findGroup(name)
+	if g == nil || open[name] {
+		return []string{name}
+	}
+	open[name] = true
+	defer delete(open, name)
+	var out []string
+	for i, member := range g.targets {
+		if i < len(g.places) && r.from[member].Filename == "" {
+			r.from[member] = g.places[i]
+		}
+		out = append(out, r.members(member, open)...)
+	}
+	return out
+}
+
+// choose adds the target called name to what is built.
+func (r *resolver) choose(name string, from hcl.Range) {
+	if r.chosen[name] != nil {
+		return
+	}
+	s := r.resolve(name, from, nil)
+	if s == nil {
+		return
+	}
+	s = s.clone()
+	s.complete()
+	r.chosen[name] = s
+	r.queue = append(r.queue, name)
+}
+
+// complete fills in what is assumed when nothing is said.
+func (s *spec) complete() {
+	if s.context == nil {
+		dot := "."
+		s.context = &dot
+	}
+	if s.dockerfile == nil || *s.dockerfile == "" {
+		name := "Dockerfile"
+		s.dockerfile = &name
+	}
+}
+
+// resolve is the target called name with what it inherits and its overrides.
+// open are the names it is inherited by.
+func (r *resolver) resolve(name string, from hcl.Range, open []string) *spec {
+	if s := r.done[name]; s != nil || r.failed[name] {
+		return s
+	}
+	declared := r.specs[name]
+	if declared == nil {
+		r.unknown(name, from)
+		return nil
+	}
+	open = append(open, name)
+	out := &spec{}
+	good, whole := true, true
+	for _, parent := range declared.inherits {
+		if slices.Contains(open, parent) {
+			r.inheritsItself(declared, append(open, parent))
+			whole = false
+			continue
+		}
+		p := r.resolve(parent, declared.place("inherits"), open)
+		if p == nil {
+			good = false
+			continue
+		}
+		out.merge(p, r.Mode)
+	}
+	out.merge(declared, r.Mode)
+	out.name, out.rng = declared.name, declared.rng
+	r.report(r.overrides[name].apply(out)...)
+	out.normalize()
+	if !good {
+		r.failed[name] = true
+		return nil
+	}
+	if whole {
+		r.done[name] = out
+	}
+	return out
+}
+
+func (s *spec) place(attr string) hcl.Range { return placeOf(s.places, attr, s.rng) }
+
+func (r *resolver) unknown(name string, from hcl.Range) {
+	d := &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Unknown target", Detail: r.noTarget(name), Subject: r.anyFile()}
+	if from.Filename != "" {
+		d.Subject = from.Ptr()
+	}
+	if g := r.findGroup(name); g != nil {
+		d.Detail = fmt.Sprintf("%q is a group (%s); only a target can stand here.", name, position(g.rng))
+	}
+	r.report(d)
+}
+
+// inheritsItself is an error in Strata's own mode; bake leaves such a parent out.
+func (r *resolver) inheritsItself(s *spec, chain []string) {
+	if r.Mode == ModeBake {
+		return
+	}
+	first := slices.Index(chain, chain[len(chain)-1])
+	r.report(problem(s.place("inherits"), "Inheritance cycle", "These targets inherit from one another: %s.",
+		strings.Join(chain[first:], " -> ")))
+}
+
+// A need is a reference to another target and where it stands.
+type need struct {
+	target string
+	rng    hcl.Range
+}
+
+// needs lists what s needs in the order written.
+func (s *spec) needs() []need {
+	var out []need
+	for _, key := range sortedKeys(s.contexts) {
+		if name, ok := targetName(s.contexts[key]); ok {
+			out = append(out, need{name, s.place("contexts." + key)})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b need) int {
+		if a.rng.Filename != b.rng.Filename {
+			return strings.Compare(a.rng.Filename, b.rng.Filename)
+		}
+		return a.rng.Start.Byte - b.rng.Start.Byte
+	})
+	if s.steps != nil {
+		out = append(out, s.steps.needs...)
+	}
+	return out
+}
+
+// follow chooses what the chosen targets need.
+func (r *resolver) follow() {
+	for i := 0; i < len(r.queue); i++ {
+		for _, n := range r.chosen[r.queue[i]].needs() {
+			if r.chosen[n.target] != nil {
+				continue
+			}
+			r.choose(n.target, n.rng)
+			if s := r.chosen[n.target]; s != nil {
+				r.implicit[n.target] = true
+				s.outputs = []Output{{Type: "cacheonly"}}
+			}
+		}
+	}
+}
+
+// selection checks how the targets hang together.
+func (r *resolver) selection(requested []string) (*Selection, error) {
+	targets := map[graph.ID]*Target{}
+	var nodes []graph.Node
+	for _, name := range r.declaredOrder() {
+		t := r.chosen[name].target()
+		t.Implicit = r.implicit[name]
+		t.needPlaces = map[graph.ID]hcl.Range{}
+		for _, n := range t.spec.needs() {
+			id := graph.ID(n.target)
+			if r.chosen[n.target] == nil {
+				continue // reported when it was looked for
+			}
+			if _, ok := t.needPlaces[id]; !ok {
+				t.needPlaces[id] = n.rng
+				t.Needs = append(t.Needs, id)
+			}
+		}
+		targets[graph.ID(name)] = t
+		nodes = append(nodes, graph.Node{ID: graph.ID(name), Needs: t.Needs})
+	}
+	g, err := graph.New(nodes)
+	if err != nil {
+		r.report(r.diagnose(err, targets)...)
+		return nil, r.failure()
+	}
+	sel := &Selection{Requested: requested, Graph: g}
+	for _, id := range g.Order() {
+		sel.Targets = append(sel.Targets, targets[id])
+	}
+	r.link(sel.Targets, targets)
+	if r.diags.HasErrors() {
+		return nil, r.failure()
+	}
+	return sel, nil
+}
+
+func (r *resolver) declaredOrder() []string {
+	var out []string
+	for _, name := range r.order {
+		if r.chosen[name] != nil {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// link hands on what a target takes over from those it needs: entitlements. It
+// also checks that what is needed is there for all platforms.
+func (r *resolver) link(order []*Target, targets map[graph.ID]*Target) {
+	for _, t := range order {
+		for _, id := range t.Needs {
+			base := targets[id]
+			for _, ent := range base.Entitlements {
+				if !slices.Contains(t.Entitlements, ent) {
+					t.Entitlements = concat(t.Entitlements, []string{ent})
+				}
+			}
+			if len(t.Platforms) > 1 && len(base.Platforms) > 1 && !subset(t.Platforms, base.Platforms) {
+				r.report(problem(t.needPlaces[id], "Missing platform",
+					"Target %q is for %s and needs %q, which is for %s only.",
+					t.Name, strings.Join(t.Platforms, ", "), id, strings.Join(base.Platforms, ", ")))
+			}
+		}
+		t.spec.entitlements = t.Entitlements
+	}
+}
+
+func subset(a, b []string) bool {
+	return !slices.ContainsFunc(a, func(s string) bool { return !slices.Contains(b, s) })
+}
