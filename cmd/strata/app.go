@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"runtime/debug"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/strata-build/strata/engine"
+	"github.com/strata-build/strata/history"
 	"github.com/strata-build/strata/registry"
 	"github.com/strata-build/strata/report"
 	"github.com/strata-build/strata/store"
@@ -20,7 +22,9 @@ import (
 // commands lists the commands of strata. To add one, write newXCmd in a file of
 // its own and name it here.
 func commands(a *app) []*cobra.Command {
-	return []*cobra.Command{}
+	return []*cobra.Command{
+		newBuildCmd(a),
+	}
 }
 
 // An app is what the commands share: the streams, the global flags, and
@@ -38,6 +42,8 @@ type app struct {
 	registries func() (registry.Settings, error)
 	// store opens the local image store; nothing is written by opening.
 	store func() (*store.Store, error)
+	// records are the layer histories of what was built here.
+	records func() *history.Records
 
 	flags   globalFlags
 	mu      sync.Mutex
@@ -71,9 +77,17 @@ func newApp(std streams) *app {
 		return s, nil
 	})
 	a.store = sync.OnceValues(func() (*store.Store, error) {
-		return store.Open(store.DefaultDir(a.lookupEnv))
+		return store.Open(store.DefaultDir(a.lookupEnv), store.WithWarn(a.warn))
+	})
+	a.records = sync.OnceValue(func() *history.Records {
+		return history.OpenRecords(history.RecordsDir(a.lookupEnv), a.warn)
 	})
 	return a
+}
+
+// warn tells what went wrong without harm to what was asked for.
+func (a *app) warn(err error) {
+	fmt.Fprintf(a.err, "Warning: %s\n", report.Sanitize(err.Error(), false))
 }
 
 func (a *app) globalFlags(f *pflag.FlagSet) {

@@ -139,14 +139,14 @@ func (a *app) finish(err error, sig int32) int {
 
 func printError(w io.Writer, t report.Terminal, err error) {
 	if ce, ok := errors.AsType[*config.Error](err); ok {
-		width, _ := t.Width()
+		width, _ := t.Size()
 		ce.Write(w, t.Color, width)
 		fmt.Fprintf(w, "%s; nothing was built.\n", plural(len(ce.Diags.Errs()), "error"))
 		return
 	}
-	fmt.Fprintf(w, "Error: %s\n", report.Sanitize(err.Error()))
+	fmt.Fprintf(w, "Error: %s\n", report.Sanitize(err.Error(), false))
 	if hint := hintOf(err); hint != "" {
-		fmt.Fprintf(w, "  %s\n", report.Sanitize(hint))
+		fmt.Fprintf(w, "  %s\n", report.Sanitize(hint, false))
 	}
 }
 

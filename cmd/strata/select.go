@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/strata-build/strata/config"
+	"github.com/strata-build/strata/report"
+)
+
+// selectOptions say which build files to read and which targets to take.
+type selectOptions struct {
+	files   []string
+	set     []string
+	vars    []string
+	targets []string
+}
+
+func (o *selectOptions) flags(f *pflag.FlagSet) {
+	f.StringArrayVarP(&o.files, "file", "f", nil, "build `file` to read, - for standard input, repeatable; default build.hcl, then bake's names")
+	f.StringArrayVar(&o.set, "set", nil, "override an attribute: `PATTERN.KEY[+]=VALUE`, repeatable")
+	f.StringArrayVar(&o.vars, "var", nil, "set a variable: `NAME=VALUE`, repeatable")
+}
+
+// load reads the build files.
+func (a *app) load(ctx context.Context, opts selectOptions) (*config.Config, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, withStatus(exitLocal, err)
+	}
+	vars := map[string]string{}
+	for _, v := range opts.vars {
+		name, value, ok := strings.Cut(v, "=")
+		if !ok {
+			return nil, usageError("--var %q: write NAME=VALUE", v)
+		}
+		vars[name] = value
+	}
+	cfg, err := config.Load(ctx, config.LoadOptions{Dir: dir, Files: opts.files, Stdin: a.in, LookupEnv: a.lookupEnv, Vars: vars})
+	if err != nil {
+		return nil, err
+	}
+	cfg.Dir = dir
+	return cfg, nil
+}
+
+// selectTargets reads the build files and resolves the chosen targets; change
+// adds what a command's own flags ask for. Warnings are printed.
+func (a *app) selectTargets(ctx context.Context, opts selectOptions, change func(*config.Request)) (*config.Config, *config.Selection, error) {
+	cfg, err := a.load(ctx, opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	req := config.Request{Targets: opts.targets, Set: opts.set}
+	if change != nil {
+		change(&req)
+	}
+	sel, err := cfg.Resolve(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	term := a.term()
+	width, _ := term.Size()
+	if warnings := append(cfg.Warnings[:len(cfg.Warnings):len(cfg.Warnings)], sel.Warnings...); len(warnings) > 0 {
+		if err := config.WriteDiagnostics(a.err, warnings, cfg.Files, term.Color, width); err != nil {
+			return nil, nil, err
+		}
+	}
+	return cfg, sel, nil
+}
+
+// completeTargets offers the names of targets and groups to the shell.
+func (a *app) completeTargets(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	files, _ := cmd.Flags().GetStringArray("file")
+	cfg, err := a.load(cmd.Context(), selectOptions{files: files})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var out []string
+	for _, n := range cfg.Names() {
+		if strings.HasPrefix(n.Name, prefix) {
+			out = append(out, fmt.Sprintf("%s\t%s", n.Name, report.SanitizeLine(n.Description)))
+		}
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
