@@ -15,11 +15,8 @@ import (
 	"github.com/strata-build/strata/internal/testkit"
 )
 
-// The keys of what a script's commands find again.
-type (
-	registryKey struct{}
-	homeKey     struct{}
-)
+// registryKey is where a script's commands find its registry.
+type registryKey struct{}
 
 func TestScripts(t *testing.T) {
 	strata, err := testkit.BuildStrata(t.TempDir(), race)
@@ -48,16 +45,18 @@ func TestScripts(t *testing.T) {
 				}
 			})
 			env.Values[registryKey{}] = registry
-			env.Values[homeKey{}] = home
 			env.Vars = append(env.Vars, home.Vars()...)
 			env.Setenv("REGISTRY", registry.Host)
+			env.Setenv("BIN", filepath.Dir(strata))
 			env.Setenv("EXAMPLES", filepath.Join(root, "examples"))
 			env.Setenv("GOROOT", goroot(t))
 			env.Setenv("PATH", filepath.Dir(strata)+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":    exits,
 			"get":      get,
+			"login":    login,
 			"registry": registry,
 		},
 	})

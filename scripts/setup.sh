@@ -10,7 +10,7 @@
 set -euo pipefail
 
 # Built from its Go module if the distribution has no runtime.
-readonly runc_version=v1.5.2
+readonly runc_version=v1.5.2 bin_dir=/usr/local/bin
 
 # What internal/testkit unpacks: an interpreter with pip, the packages that
 # "pip install flask" wants, and a shell. Names as in Debian 12.
@@ -44,7 +44,7 @@ runtime() {
   fi
   say "the package runc cannot be had; building $runc_version from its Go module"
   build_runc
-  have_runtime || die "runc was installed but cannot be used: is $(bin_dir) on PATH?"
+  have_runtime || die "runc was installed but cannot be used: is $bin_dir on PATH?"
 }
 
 # have_runtime asks for the one option that tells a usable runtime from one
@@ -74,16 +74,12 @@ build_runc() {
   fi
   have_seccomp || die "runc needs the headers of libseccomp to be built." \
     "Install either as root: apt-get install runc, or apt-get install libseccomp-dev"
-  GOFLAGS='' GOBIN=$(bin_dir) CGO_ENABLED=1 \
+  GOFLAGS='' GOBIN=$bin_dir CGO_ENABLED=1 \
     go install -trimpath -tags seccomp "github.com/opencontainers/runc@$runc_version"
 }
 
 have_seccomp() {
   echo '#include <seccomp.h>' | gcc -E -x c - >/dev/null 2>&1
-}
-
-bin_dir() {
-  echo /usr/local/bin
 }
 
 # packages downloads the test packages into the cache that internal/testkit
