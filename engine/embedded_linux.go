@@ -389,9 +389,11 @@ func (h home) kill(ctx context.Context) error {
 	if err != nil || pid == 0 {
 		return err
 	}
-	for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGKILL} {
-		if err := unix.Kill(pid, sig); err != nil && !errors.Is(err, unix.ESRCH) {
-			return broken(fmt.Errorf("ending process %d: %w", pid, err), "")
+	for _, signals := range [][]unix.Signal{{unix.SIGTERM, unix.SIGCONT}, {unix.SIGKILL}} {
+		for _, sig := range signals {
+			if err := unix.Kill(pid, sig); err != nil && !errors.Is(err, unix.ESRCH) {
+				return broken(fmt.Errorf("ending process %d: %w", pid, err), "")
+			}
 		}
 		if h.awaitEnd(ctx, stopPatience) {
 			return nil
