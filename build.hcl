@@ -78,7 +78,7 @@ function "image" {
 }
 
 group "default" {
-  targets = ["services", "site", "tools", "config"]
+  targets = ["base", "services", "site", "tools", "config"]
 }
 
 group "services" {
@@ -135,11 +135,15 @@ target "toolchain" {
       GOFLAGS     = "-trimpath -buildvcs=false -ldflags=-s"
       GOPATH      = "/go"
       GOTOOLCHAIN = "local"
+      ZONEINFO    = "/usr/local/go/lib/time/zoneinfo.zip"
     }
   }
   step {
-    run   = ["go", "build", "html/template", "log/slog", "net/http/httputil"]
-    mount = ["type=tmpfs,target=/tmp"]
+    run = ["go", "build", "html/template", "log/slog", "net/http/httputil"]
+    mount {
+      type   = "tmpfs"
+      target = "/tmp"
+    }
   }
   step { workdir = "/src" }
 }
@@ -182,7 +186,7 @@ target "base" {
   }
   step { workdir = "/srv" }
   step { user = "shop" }
-  step { healthcheck = ["CMD", "/bin/healthcheck"] }
+  step { healthcheck = ["/bin/healthcheck"] }
 }
 
 # catalogue applies the migrations when it is built, with the tool that is built
@@ -197,8 +201,11 @@ target "catalogue" {
     as   = "migrated"
   }
   step {
-    run   = ["/program", "-from", "/migrations", "-to", "/data/catalogue.json"]
-    mount = ["type=bind,source=migrations,target=/migrations"]
+    run = ["/program", "-from", "/migrations", "-to", "/data/catalogue.json"]
+    mount {
+      source = "migrations"
+      target = "/migrations"
+    }
   }
   step { from = "target:base" }
   step {
