@@ -88,7 +88,7 @@ func newBackend(ctx context.Context, opts backendOptions) (*backend, error) {
 		return nil, err
 	}
 	workers := new(worker.Controller)
-	if err := workers.Add(w); err != nil {
+	if err := workers.Add(layersWorker{w}); err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
 	frontends, err := newFrontends(workers)

@@ -192,6 +192,7 @@ func (r *buildRun) open(ctx context.Context) error {
 	for _, w := range r.engine.Workers() {
 		b.Lower.Workers = append(b.Lower.Workers, gwclient.WorkerInfo{ID: w.ID, Labels: w.Labels, Platforms: w.Platforms})
 	}
+	b.Layers = r.engine.Kind() == engine.KindEmbedded
 	r.builder = b
 	if d := r.engine.Docker(); d != nil {
 		b.Docker, b.DockerPushes = d, d.ContainerdStore

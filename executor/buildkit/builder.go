@@ -29,6 +29,7 @@ type Builder struct {
 	Address      string // of the engine, for errors
 	Docker       Loader // not nil if the engine is a Docker Engine
 	DockerPushes bool   // that Docker Engine has the containerd image store
+	Layers       bool   // the engine has engine.LayersExporter
 	Keep         Keeper
 	Auth         func() session.Attachable // registry logins, asked for by the engine
 	LookupEnv    func(string) (string, bool)
@@ -46,7 +47,7 @@ type Builder struct {
 	mu      sync.Mutex
 	lowered map[string]*lower.Result
 	records map[string]*history.Record
-	layers  *layerSizes
+	usage   *usage
 }
 
 // A target is one target made ready before anything starts.
@@ -65,7 +66,7 @@ func (b *Builder) Prepare(ctx context.Context, targets []*config.Target) error {
 	b.plans = map[string]*target{}
 	b.lowered = map[string]*lower.Result{}
 	b.records = map[string]*history.Record{}
-	b.layers = &layerSizes{client: b.Client}
+	b.usage = &usage{client: b.Client}
 	b.tracker = newTracker(b.Emit)
 	var errs []error
 	for _, t := range targets {

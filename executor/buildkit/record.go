@@ -15,6 +15,7 @@ import (
 	"github.com/moby/buildkit/client"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/strata-build/strata/engine"
 	"github.com/strata-build/strata/executor"
 	"github.com/strata-build/strata/history"
 	"github.com/strata-build/strata/lower"
@@ -36,7 +37,7 @@ func (s *solve) record(ctx context.Context, desc *ocispec.Descriptor, res *execu
 	manifests := s.manifests(ctx, desc)
 	total := int64(0)
 	for _, p := range s.r.Platforms {
-		img := s.image(ctx, p, manifests)
+		img := s.image(p, manifests)
 		if img.Size < 0 || img.SizeKind != "compressed" {
 			total = -1
 		} else if total >= 0 {
@@ -114,7 +115,7 @@ func readJSON(ctx context.Context, from content.Provider, desc ocispec.Descripto
 }
 
 // image is the history of one platform.
-func (s *solve) image(ctx context.Context, p lower.Platform, all []manifest) history.Image {
+func (s *solve) image(p lower.Platform, all []manifest) history.Image {
 	img := history.Image{Platform: p.ID, Base: p.Base, SizeKind: "compressed", Size: -1}
 	var m *manifest
 	for i := range all {
@@ -134,35 +135,39 @@ func (s *solve) image(ctx context.Context, p lower.Platform, all []manifest) his
 			}
 		}
 	}
-	sizes := s.diskSizes(ctx, m, len(s.r.Platforms))
-	if m == nil && sizes != nil {
-		img.SizeKind = "disk"
+	var unpacked []engine.Layer
+	if m == nil {
+		if unpacked = s.unpacked(p.ID); unpacked != nil {
+			img.SizeKind = "disk"
+		}
 	}
-	img.Layers, img.Size = s.rows(entries, m, sizes)
+	img.Layers, img.Size = s.rows(entries, m, unpacked)
 	return img
 }
 
-// diskSizes are the sizes on the engine's disk of a result that was not
-// exported as an image, oldest layer first; nil if unknown.
-func (s *solve) diskSizes(ctx context.Context, m *manifest, plats int) []int64 {
-	s.mu.Lock()
-	refs := s.refs
-	s.mu.Unlock()
-	if m != nil || plats != 1 || len(refs) != 1 {
-		return nil
+// unpacked are the layers of a result that was not exported as an image, as
+// they lie on the engine's disk, oldest first; nil if unknown.
+func (s *solve) unpacked(platform string) []engine.Layer {
+	if len(s.layers) > 0 {
+		if l, ok := s.layers[platform]; ok {
+			return l
+		}
+		return s.layers[""]
 	}
-	return s.b.layers.of(ctx, refs[0])
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.noted
 }
 
 // rows lines the entries up with the layers, both from their ends: what the
 // front end did not write down belongs to the base.
-func (s *solve) rows(entries []lower.Entry, m *manifest, sizes []int64) ([]history.Layer, int64) {
+func (s *solve) rows(entries []lower.Entry, m *manifest, unpacked []engine.Layer) ([]history.Layer, int64) {
 	rows := make([]history.Layer, len(entries))
-	total, known := int64(0), m != nil || sizes != nil
+	total, known := int64(0), m != nil || unpacked != nil
 	fromEnd := 0 // layers consumed
 	for i := len(entries) - 1; i >= 0; i-- {
 		e := entries[i]
-		row := history.Layer{Step: e.Number, CreatedBy: cleanCreatedBy(e.CreatedBy), Place: placeOf(s.r, e.Line), State: history.Base}
+		row := history.Layer{Step: e.Number, CreatedBy: cleanCreatedBy(e.CreatedBy), Place: placeOf(s.r, e.Line), State: history.Base, Empty: e.Empty}
 		if m != nil && i < len(m.image.History) && len(entries) == len(m.image.History) && m.image.History[i].Created != nil {
 			row.Created = *m.image.History[i].Created
 		}
@@ -174,12 +179,14 @@ func (s *solve) rows(entries []lower.Entry, m *manifest, sizes []int64) ([]histo
 			if m != nil && fromEnd < len(m.layers) {
 				d := m.layers[len(m.layers)-1-fromEnd]
 				row.Size, row.Digest = d.Size, d.Digest.String()
-			} else if fromEnd < len(sizes) {
-				row.Size = sizes[len(sizes)-1-fromEnd]
+			} else if fromEnd < len(unpacked) {
+				l := unpacked[len(unpacked)-1-fromEnd]
+				row.Size, row.Digest = l.Size, l.Blob
 			}
-			if row.Size >= 0 {
-				total += row.Size
+			if row.Size < 0 {
+				known = false
 			}
+			total += max(row.Size, 0)
 			fromEnd++
 			s.fillStep(&row, e)
 		}
@@ -211,41 +218,42 @@ func (s *solve) fillStep(row *history.Layer, e lower.Entry) {
 	}
 }
 
-// layerSizes asks the engine once per run, and again when a newer result is
-// not in the answer, how large its records are.
-type layerSizes struct {
+// A usage asks an engine without LayersExporter how large its records are: once
+// per run, and again when a newer result is not in the answer.
+type usage struct {
 	client *client.Client
 	mu     sync.Mutex
-	usage  map[string]*client.UsageInfo
+	known  map[string]*client.UsageInfo
 }
 
-func (l *layerSizes) of(ctx context.Context, id string) []int64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if _, ok := l.usage[id]; !ok {
-		list, err := l.client.DiskUsage(ctx)
+// of lists the layers under the cache record id, oldest first.
+func (u *usage) of(ctx context.Context, id string) []engine.Layer {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if _, ok := u.known[id]; !ok {
+		list, err := u.client.DiskUsage(ctx)
 		if err != nil {
 			return nil
 		}
-		l.usage = make(map[string]*client.UsageInfo, len(list))
-		for _, u := range list {
-			l.usage[u.ID] = u
+		u.known = make(map[string]*client.UsageInfo, len(list))
+		for _, r := range list {
+			u.known[r.ID] = r
 		}
 	}
-	var sizes []int64
+	var out []engine.Layer
 	for at := id; at != ""; {
-		u, ok := l.usage[at]
+		r, ok := u.known[at]
 		if !ok {
 			break
 		}
-		sizes = append(sizes, u.Size)
+		out = append(out, engine.Layer{ID: at, Size: r.Size})
 		at = ""
-		if len(u.Parents) > 0 {
-			at = u.Parents[0]
+		if len(r.Parents) > 0 {
+			at = r.Parents[0]
 		}
 	}
-	slices.Reverse(sizes)
-	return sizes
+	slices.Reverse(out)
+	return out
 }
 
 // trimError drops BuildKit's wrapping around a step's failure.

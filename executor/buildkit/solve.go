@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -27,6 +28,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/strata-build/strata/config"
+	"github.com/strata-build/strata/engine"
 	"github.com/strata-build/strata/executor"
 	"github.com/strata-build/strata/graph"
 	"github.com/strata-build/strata/lower"
@@ -76,8 +78,10 @@ type solve struct {
 	plan  *target
 	ready func()
 
-	mu   sync.Mutex
-	refs []string // ids of the engine's cache records of the result
+	layers map[string][]engine.Layer // by platform, if the engine told
+
+	mu    sync.Mutex
+	noted []engine.Layer // of the only platform, from an engine that tells less
 }
 
 func (s *solve) run(ctx context.Context) (*client.SolveResponse, error) {
@@ -102,7 +106,11 @@ func (s *solve) run(ctx context.Context) (*client.SolveResponse, error) {
 			opt.FrontendAttrs[k] = v
 		}
 	}
-	if !s.plan.exports.hasImage && s.b.Docker == nil {
+	switch {
+	case s.plan.exports.hasImage || s.b.Docker != nil: // the manifest tells all
+	case s.b.Layers:
+		opt.Exports = append(slices.Clone(opt.Exports), client.ExportEntry{Type: engine.LayersExporter})
+	default:
 		opt.EnableSessionExporter = true
 		opt.Session = append(opt.Session, exporterprovider.New(s.noteRefs))
 	}
@@ -118,11 +126,17 @@ func (s *solve) run(ctx context.Context) (*client.SolveResponse, error) {
 	return resp, errors.Join(err, group.Wait())
 }
 
-// noteRefs learns the result's cache records and asks for no further export.
-func (s *solve) noteRefs(_ context.Context, _ map[string][]byte, refs []string) ([]*exporter.ExporterRequest, error) {
+// noteRefs learns the size of the result's layers and asks for no further
+// export. It has to ask now, while the engine holds the result: a record that
+// nobody holds and nothing is built on is not listed under its own name.
+func (s *solve) noteRefs(ctx context.Context, _ map[string][]byte, refs []string) ([]*exporter.ExporterRequest, error) {
+	if len(refs) != 1 || len(s.r.Platforms) > 1 {
+		return nil, nil // the order of several is not told
+	}
+	layers := s.b.usage.of(ctx, refs[0])
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.refs = refs
+	s.noted = layers
 	return nil, nil
 }
 
@@ -325,6 +339,9 @@ func (s *solve) result(ctx context.Context, resp *client.SolveResponse) (executo
 	}
 	desc, err := descriptor(resp)
 	if err != nil {
+		return res, err
+	}
+	if s.layers, err = engine.ParseLayers(resp.ExporterResponse); err != nil {
 		return res, err
 	}
 	for _, finish := range s.plan.exports.finish {

@@ -26,7 +26,7 @@ var allowed = map[string][]string{
 	"lower":             {"config", "graph"},
 	"cache":             {"config", "graph"},
 	"executor":          {"graph"},
-	"executor/buildkit": {"cache", "config", "executor", "graph", "history", "lower"},
+	"executor/buildkit": {"cache", "config", "engine", "executor", "graph", "history", "lower"},
 	"report":            {"executor", "history"},
 	"internal/testkit":  {},
 	"internal/layers":   {},
