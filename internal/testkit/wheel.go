@@ -65,9 +65,10 @@ func newWheel(pkg string) (*wheel, error) {
 // zipWheel adds the metadata of the wheel format (PEP 427) to sources.
 func zipWheel(dist string, sources []debFile, info map[string]string, requires []string) ([]byte, error) {
 	meta := dist + ".dist-info/"
-	files := append(sources,
-		debFile{name: meta + "METADATA", data: []byte(metadata(info["PKG-INFO"], requires))},
-		debFile{name: meta + "WHEEL", data: []byte("Wheel-Version: 1.0\nGenerator: testkit\nRoot-Is-Purelib: true\nTag: py3-none-any\n")})
+	files := slices.Concat(sources, []debFile{
+		{name: meta + "METADATA", data: []byte(metadata(info["PKG-INFO"], requires))},
+		{name: meta + "WHEEL", data: []byte("Wheel-Version: 1.0\nGenerator: testkit\nRoot-Is-Purelib: true\nTag: py3-none-any\n")},
+	})
 	if scripts := info["entry_points.txt"]; scripts != "" {
 		files = append(files, debFile{name: meta + "entry_points.txt", data: []byte(scripts)})
 	}

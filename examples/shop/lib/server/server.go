@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -22,9 +23,25 @@ func Addr(fallback string) string {
 	return fallback
 }
 
-// Context is canceled when the process is asked to end.
-func Context() (context.Context, context.CancelFunc) {
-	return signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+// Main serves h at the address Addr(fallback) and runs the jobs beside it until
+// the process is asked to end. If that goes wrong it ends the process.
+func Main(name, fallback string, h http.Handler, jobs ...func(context.Context)) {
+	if err := untilSignal(name, Addr(fallback), h, jobs); err != nil {
+		slog.Error("cannot go on", "service", name, "err", err)
+		os.Exit(1)
+	}
+}
+
+func untilSignal(name, addr string, h http.Handler, jobs []func(context.Context)) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	var running sync.WaitGroup
+	for _, job := range jobs {
+		running.Go(func() { job(ctx) })
+	}
+	err := Run(ctx, name, addr, h)
+	stop()
+	running.Wait()
+	return err
 }
 
 // Run serves h at addr until ctx is canceled, then lets requests in flight end.
@@ -43,7 +60,7 @@ func Run(ctx context.Context, name, addr string, h http.Handler) error {
 		return err
 	case <-ctx.Done():
 	}
-	grace, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := srv.Shutdown(grace); err != nil {
 		return err

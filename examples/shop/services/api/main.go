@@ -16,11 +16,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	ctx, stop := server.Context()
-	defer stop()
-	if err := server.Run(ctx, "api", server.Addr(":8081"), newHandler(products)); err != nil {
-		log.Fatal(err)
-	}
+	server.Main("api", ":8081", newHandler(products))
 }
 
 func catalogue() string {

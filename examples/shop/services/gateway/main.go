@@ -27,11 +27,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	ctx, stop := server.Context()
-	defer stop()
-	if err := server.Run(ctx, "gateway", server.Addr(":8080"), h); err != nil {
-		log.Fatal(err)
-	}
+	server.Main("gateway", ":8080", h)
 }
 
 func newHandler(env func(string) string) (http.Handler, error) {

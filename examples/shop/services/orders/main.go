@@ -3,7 +3,6 @@ package main
 
 import (
 	"encoding/json"
-	"log"
 	"net/http"
 	"strconv"
 	"sync"
@@ -12,13 +11,7 @@ import (
 	"example.com/shop/lib/shop"
 )
 
-func main() {
-	ctx, stop := server.Context()
-	defer stop()
-	if err := server.Run(ctx, "orders", server.Addr(":8082"), newHandler()); err != nil {
-		log.Fatal(err)
-	}
-}
+func main() { server.Main("orders", ":8082", newHandler()) }
 
 // A book is all orders since the start, in the order they came.
 type book struct {

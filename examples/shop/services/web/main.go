@@ -25,11 +25,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	ctx, stop := server.Context()
-	defer stop()
-	if err := server.Run(ctx, "web", server.Addr(":8084"), h); err != nil {
-		log.Fatal(err)
-	}
+	server.Main("web", ":8084", h)
 }
 
 func newHandler(api string) (http.Handler, error) {

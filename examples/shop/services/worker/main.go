@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"log"
 	"net/http"
 	"os"
 	"sync/atomic"
@@ -16,23 +15,11 @@ import (
 )
 
 func main() {
-	ctx, stop := server.Context()
-	defer stop()
 	w := &worker{orders: os.Getenv("ORDERS_URL")}
 	if w.orders == "" {
 		w.orders = "http://localhost:8082"
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		w.run(ctx, time.Second)
-	}()
-	err := server.Run(ctx, "worker", server.Addr(":8083"), w.handler())
-	stop()
-	<-done
-	if err != nil {
-		log.Fatal(err)
-	}
+	server.Main("worker", ":8083", w.handler(), func(ctx context.Context) { w.run(ctx, time.Second) })
 }
 
 // A worker ships the open orders of one orders service.

@@ -2,7 +2,6 @@
 package main
 
 import (
-	"log"
 	"net/http"
 	"os"
 
@@ -14,11 +13,7 @@ func main() {
 	if len(os.Args) > 1 {
 		root = os.Args[1]
 	}
-	ctx, stop := server.Context()
-	defer stop()
-	if err := server.Run(ctx, "fileserver", server.Addr(":8085"), newHandler(root)); err != nil {
-		log.Fatal(err)
-	}
+	server.Main("fileserver", ":8085", newHandler(root))
 }
 
 func newHandler(root string) http.Handler {
