@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc/status"
+	"github.com/moby/buildkit/util/grpcerrors"
 )
 
 var (
@@ -71,10 +71,11 @@ var dialNoise = []string{
 
 // plainCause reduces a gRPC error to the words of its cause.
 func plainCause(err error) error {
-	if _, isStatus := status.FromError(err); !isStatus {
+	answer, isStatus := grpcerrors.AsGRPCStatus(err)
+	if !isStatus {
 		return err
 	}
-	text := err.Error()
+	text := answer.Message()
 	if i := strings.LastIndex(text, "desc = "); i >= 0 {
 		text = strings.Trim(text[i+len("desc = "):], `"`)
 	}

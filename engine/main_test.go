@@ -4,11 +4,13 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
 	"testing"
 
+	"github.com/sirupsen/logrus"
 	"go.uber.org/goleak"
 )
 
@@ -17,7 +19,10 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "engine" && os.Args[2] == "serve" {
 		os.Exit(serveMain(os.Args[3:]))
 	}
-	goleak.VerifyTestMain(m)
+	logrus.SetOutput(io.Discard) // the test registry's
+	goleak.VerifyTestMain(m,
+		// The test registry's notifications cannot be ended.
+		goleak.IgnoreTopFunction("github.com/docker/go-events.(*Broadcaster).run"))
 }
 
 func serveMain(args []string) int {
