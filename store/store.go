@@ -1,118 +1,185 @@
 // Package store keeps images in a directory of the user's, in OCI layout, so
 // that they can be listed, checked, pushed and saved with no engine running.
 //
-// It knows blobs, manifests and tags and nothing of builds.
+// It knows blobs, manifests and tags and nothing of builds. Many commands may
+// use one directory at once: index.json is replaced whole under a lock, blobs
+// are written once and under their digests, and none is deleted while an export
+// runs anywhere.
 package store
 
 import (
-	"context"
 	"errors"
-	"io"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/plugins/content/local"
+	"github.com/gofrs/flock"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	digest "github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
-	"github.com/strata-build/strata/registry"
 )
 
-var errSoon = errors.New("not there yet")
+// The files of a store beside those of an OCI layout.
+const (
+	lockFile  = ".lock"          // held while index.json is replaced
+	leaseFile = ".lease"         // held, shared, while blobs are written that no image names yet
+	oldIndex  = ".index.old"     // index.json before the last change
+	badIndex  = "index.json.bad" // index.json when it was found damaged
+)
 
-// A Store is a directory of images shared by concurrent commands.
-type Store struct{}
+// A Store is a directory of images. It may be used by many goroutines.
+type Store struct {
+	dir  string
+	name string // of this process among those that write
+	warn func(error)
+
+	mu    sync.Mutex
+	blobs content.Store // nil until first used
+	lease *flock.Flock  // nil while nothing is being written
+}
 
 // An Option changes how a store is opened.
 type Option func(*Store)
 
 // WithWarn sets the function that is told of damage the store works around.
-func WithWarn(warn func(error)) Option { return func(*Store) {} }
+func WithWarn(warn func(error)) Option { return func(s *Store) { s.warn = warn } }
 
-// DefaultDir returns the directory of the user's store.
-func DefaultDir(lookupEnv func(string) (string, bool)) string { return "" }
-
-// Open returns the store in dir. Nothing is written until something is stored.
-func Open(dir string, opts ...Option) (*Store, error) { return &Store{}, nil }
-
-// Close ends the protection of blobs written through Content but not tagged.
-func (s *Store) Close() error { return nil }
-
-// Content is the content store that an exporter writes blobs into.
-func (s *Store) Content() content.Store { return nil }
-
-// Meta is what is known of an image beside its content.
-type Meta struct {
-	Target  string    // that made it; "" if none did
-	Project string    // directory of the build file
-	Created time.Time // when it was stored
+// DefaultDir returns the directory of the user's store: $STRATA_STORE, else
+// strata/images in the user's data directory, "" if there is none.
+func DefaultDir(lookupEnv func(string) (string, bool)) string {
+	if dir, ok := lookupEnv("STRATA_STORE"); ok && dir != "" {
+		return dir
+	}
+	if dir, ok := lookupEnv("XDG_DATA_HOME"); ok && filepath.IsAbs(dir) {
+		return filepath.Join(dir, "strata", "images")
+	}
+	if home, ok := lookupEnv("HOME"); ok && home != "" {
+		return filepath.Join(home, ".local", "share", "strata", "images")
+	}
+	return ""
 }
 
-// An Image is one image of the store.
-type Image struct {
-	Tags      []string // normalised, sorted
-	Digest    digest.Digest
-	Platforms []string // attestations left out
-	Size      int64    // bytes of all its blobs, compressed
-	Created   time.Time
-	Target    string
-	Project   string
-	Desc      ocispec.Descriptor
+// Open returns the store in dir, which need not exist: nothing is written until
+// something is stored. A directory that is a symbolic link, or that others own
+// or can write to, is refused.
+func Open(dir string, opts ...Option) (*Store, error) {
+	if dir == "" {
+		return nil, errors.New("there is no directory for images: set HOME or STRATA_STORE")
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the image store: %w", err)
+	}
+	s := &Store{dir: dir, name: randomName(), warn: func(error) {}}
+	for _, opt := range opts {
+		opt(s)
+	}
+	if err := checkDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return s, nil
 }
 
-// Tag names the image desc, whose blobs Content holds, by tags.
-func (s *Store) Tag(ctx context.Context, desc ocispec.Descriptor, tags []string, meta Meta) error {
-	return errSoon
+// Dir is the directory of the store.
+func (s *Store) Dir() string { return s.dir }
+
+// Close ends the protection of blobs that were written through Content and are
+// not part of a tagged image. The store can be used again.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lease == nil {
+		return nil
+	}
+	err := s.lease.Close()
+	s.lease = nil
+	return err
 }
 
-// List lists all images, sorted by name.
-func (s *Store) List(ctx context.Context) ([]Image, error) { return nil, nil }
+// A DirError says that a directory cannot hold images. It is a matter of
+// permission.
+type DirError struct{ Dir, Reason string }
 
-// Resolve finds the image that ref names.
-func (s *Store) Resolve(ctx context.Context, ref string) (Image, error) { return Image{}, errSoon }
+// Error names the directory and says what is wrong with it.
+func (e *DirError) Error() string { return fmt.Sprintf("image store %s %s", e.Dir, e.Reason) }
 
-// Remove unties refs and collects the blobs that nothing needs any more.
-func (s *Store) Remove(ctx context.Context, refs []string) (freed int64, err error) {
-	return 0, errSoon
+// Is makes a DirError a case of fs.ErrPermission.
+func (e *DirError) Is(target error) bool { return target == fs.ErrPermission }
+
+func checkDir(dir string) error {
+	fi, err := os.Lstat(dir)
+	if err != nil {
+		return fmt.Errorf("opening the image store: %w", err)
+	}
+	switch st, ok := fi.Sys().(*syscall.Stat_t); {
+	case fi.Mode()&fs.ModeSymlink != 0:
+		return &DirError{dir, "is a symbolic link; set STRATA_STORE to where it leads if that is meant"}
+	case !fi.IsDir():
+		return &DirError{dir, "is not a directory"}
+	case ok && int(st.Uid) != os.Geteuid():
+		return &DirError{dir, fmt.Sprintf("belongs to user %d; set STRATA_STORE to a directory of your own", st.Uid)}
+	case fi.Mode().Perm()&0o022 != 0:
+		return &DirError{dir, "can be written to by others; chmod go-w it"}
+	}
+	return nil
 }
 
-// Prune collects the blobs that nothing needs.
-func (s *Store) Prune(ctx context.Context) (freed int64, err error) { return 0, errSoon }
-
-// A Problem is one thing wrong with an image.
-type Problem struct {
-	Digest digest.Digest // the blob
-	What   string        // manifest, config, layer
-	Detail string
+// create makes the directory a store.
+func (s *Store) create() error {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return fmt.Errorf("making the image store: %w", err)
+	}
+	if err := checkDir(s.dir); err != nil {
+		return err
+	}
+	layout := filepath.Join(s.dir, ocispec.ImageLayoutFile)
+	if _, err := os.Lstat(layout); err == nil {
+		return nil
+	}
+	return s.replace(ocispec.ImageLayoutFile, []byte(`{"imageLayoutVersion":"`+ocispec.ImageLayoutVersion+`"}`))
 }
 
-// Check reads every blob of the image ref.
-func (s *Store) Check(ctx context.Context, ref string) ([]Problem, error) { return nil, errSoon }
-
-// Index returns the image index ref, or an error if ref is a single image.
-func (s *Store) Index(ctx context.Context, ref string) (v1.ImageIndex, error) { return nil, errSoon }
-
-// Image returns the single image ref.
-func (s *Store) Image(ctx context.Context, ref string) (v1.Image, error) { return nil, errSoon }
-
-// Push writes the image ref to dest in a registry.
-func (s *Store) Push(ctx context.Context, ref, dest string, to *registry.Client, progress func(done, total int64)) (digest.Digest, error) {
-	return "", errSoon
+// local is the content store below, without the protections of Content. It is
+// for reading; it fails if there is no directory.
+func (s *Store) local() (content.Store, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.blobs != nil {
+		return s.blobs, nil
+	}
+	if err := checkDir(s.dir); err != nil {
+		return nil, err
+	}
+	blobs, err := local.NewStore(s.dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the image store: %w", err)
+	}
+	s.blobs = blobs
+	return blobs, nil
 }
 
-// A Format is a kind of image archive.
-type Format string
-
-// The formats that Save writes.
-const (
-	OCI    Format = "oci"
-	Docker Format = "docker"
-)
-
-// Save writes the images refs to w.
-func (s *Store) Save(ctx context.Context, refs []string, format Format, w io.Writer) error {
-	return errSoon
+// flockAt is the lock file name, not followed if it is a symbolic link.
+func (s *Store) flockAt(name string) *flock.Flock {
+	return flock.New(filepath.Join(s.dir, name),
+		flock.SetFlag(os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW), flock.SetPermissions(0o600))
 }
 
-// LoadArchive stores the images of an OCI or docker archive.
-func (s *Store) LoadArchive(ctx context.Context, r io.Reader) ([]Image, error) { return nil, errSoon }
+// lockPoll is how often a lock that somebody else holds is tried.
+const lockPoll = 5 * time.Millisecond
+
+// isIndex reports whether a media type is that of an index.
+func isIndex(mediaType string) bool {
+	return mediaType == ocispec.MediaTypeImageIndex || mediaType == dockerList
+}
+
+// dockerList is Docker's media type of an index.
+const dockerList = "application/vnd.docker.distribution.manifest.list.v2+json"
+
+func hashOf(desc ocispec.Descriptor) v1.Hash {
+	return v1.Hash{Algorithm: desc.Digest.Algorithm().String(), Hex: desc.Digest.Encoded()}
+}
