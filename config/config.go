@@ -15,6 +15,7 @@ package config
 import (
 	"context"
 	"io"
+	"slices"
 
 	"github.com/containerd/platforms"
 	"github.com/hashicorp/hcl/v2"
@@ -116,26 +117,31 @@ func Load(ctx context.Context, opts LoadOptions) (*Config, error) {
 	for _, f := range files {
 		m.parse(f)
 	}
-	c := &Config{Dir: opts.Dir, Mode: mode, Files: m.files, specs: map[string]*spec{}, env: opts.LookupEnv}
+	return m.config(opts)
+}
+
+// config evaluates what was read.
+func (m *module) config(opts LoadOptions) (*Config, error) {
+	c := &Config{Dir: opts.Dir, Mode: m.mode, Files: m.files, specs: map[string]*spec{}, env: opts.LookupEnv}
 	e := newEvaluator(m, outside{env: opts.LookupEnv, vars: opts.Vars}, opts.builtins())
+	unread := m.diags.HasErrors()
 	e.evaluate()
+	c.declare(e)
+	if m.mode == ModeStrata && !unread {
+		m.report(c.verify(e.unnamed)...)
+	}
 	errs, warnings := collect(m.diags)
 	if errs.HasErrors() {
 		return nil, &Error{Diags: errs, Files: m.files}
 	}
 	c.Warnings = warnings
-	c.declare(e)
-	if mode == ModeStrata {
-		if err := c.verify(); err != nil {
-			return nil, err
-		}
-	}
 	return c, nil
 }
 
 // verify resolves everything, so that a bad reference is found even where
-// nobody asked for it.
-func (c *Config) verify() error {
+// nobody asked for it. If some targets could not be named, nothing is said about
+// unknown ones.
+func (c *Config) verify(unnamed bool) hcl.Diagnostics {
 	r := newResolver(c)
 	for _, g := range c.groups {
 		for i, member := range g.targets {
@@ -148,11 +154,13 @@ func (c *Config) verify() error {
 		r.choose(name, hcl.Range{})
 	}
 	r.follow()
-	if _, err := r.selection(nil); err != nil {
-		return err
-	}
-	return nil
+	_, _ = r.selection(nil) // what is wrong is in r.diags
+	return slices.DeleteFunc(r.diags, func(d *hcl.Diagnostic) bool {
+		return unnamed && d.Summary == unknownTarget
+	})
 }
+
+const unknownTarget = "Unknown target"
 
 // builtins are the variables that always exist.
 func (o LoadOptions) builtins() map[string]string {

@@ -217,7 +217,7 @@ func (c *Config) diagnose(err error, targets map[graph.ID]*Target) hcl.Diagnosti
 		d.Detail = fmt.Sprintf("These targets need one another: %s. Remove one of the needs.", chain(cycle.Path))
 		d.Subject = c.needRange(targets, cycle.Path[0], cycle.Path[1]).Ptr()
 	} else if unknown, ok := errors.AsType[*graph.UnknownError](err); ok {
-		d.Summary = "Unknown target"
+		d.Summary = unknownTarget
 		d.Detail = c.noTarget(string(unknown.Need))
 		d.Subject = c.needRange(targets, unknown.From, unknown.Need).Ptr()
 	} else if failed, ok := errors.AsType[*graph.TargetError](err); ok {
@@ -275,10 +275,13 @@ func (c *Config) noTarget(name string) string {
 
 // suggest returns the known name most like name, or "".
 func suggest(name string, known []string) string {
-	// Two letters may be wrong, in long names more and in short ones less.
 	best, least := "", max(len(name)/3, min(len(name)/2, 2))+1
 	for _, k := range known {
-		if d := levenshtein.Distance(name, k, nil); d < least {
+		d := levenshtein.Distance(name, k, nil)
+		if len(name) < 6 && d > 1 && (k == "" || k[0] != name[0]) {
+			continue // half of a short name is wrong: that is another name
+		}
+		if d < least {
 			best, least = k, d
 		}
 	}

@@ -26,6 +26,7 @@ type evaluator struct {
 	funcs   map[string]state
 	named   map[string][]*instance // targets by name, in order of declaration
 	group   map[string]*groupDecl  // the last of each name
+	unnamed bool                   // the names of some targets are not known
 	stack   []string               // what is being evaluated, outermost first
 }
 
@@ -419,7 +420,7 @@ func (e *evaluator) explainName(d *hcl.Diagnostic, t hcl.Traversal) *hcl.Diagnos
 	}
 	if len(e.named[name.Name]) == 0 {
 		known := slices.Sorted(maps.Keys(e.named))
-		return problem(name.SrcRange, "Unknown target", "No target is named %q.%s", name.Name, didYouMean(name.Name, known))
+		return problem(name.SrcRange, unknownTarget, "No target is named %q.%s", name.Name, didYouMean(name.Name, known))
 	}
 	if attr, ok := t[min(2, len(t)-1)].(hcl.TraverseAttr); ok && len(t) > 2 && attributes[attr.Name] == nil {
 		return problem(attr.SrcRange, "Unknown attribute", "A target has no attribute %q.%s",

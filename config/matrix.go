@@ -22,12 +22,14 @@ type instance struct {
 func (e *evaluator) expand(b *block) {
 	contexts, ok := e.combinations(b)
 	if !ok {
+		e.unnamed = true
 		return
 	}
 	taken := map[string]bool{}
 	for _, ctx := range contexts {
 		name, ok := e.instanceName(b, ctx)
 		if !ok {
+			e.unnamed = true
 			continue
 		}
 		if taken[name] {

@@ -33,14 +33,13 @@ type resolver struct {
 	queue     []string // chosen, in the order met
 	implicit  map[string]bool
 	from      map[string]hcl.Range // which entry of a group asked for a target
-	failed    map[string]bool      // targets that can not be resolved; reported
 	diags     hcl.Diagnostics
 }
 
 func newResolver(c *Config) *resolver {
 	return &resolver{
 		Config: c, done: map[string]*spec{}, chosen: map[string]*spec{},
-		implicit: map[string]bool{}, from: map[string]hcl.Range{}, failed: map[string]bool{},
+		implicit: map[string]bool{}, from: map[string]hcl.Range{},
 	}
 }
 
@@ -176,7 +175,7 @@ func (s *spec) complete() {
 // resolve is the target called name with what it inherits and its overrides.
 // open are the names it is inherited by.
 func (r *resolver) resolve(name string, from hcl.Range, open []string) *spec {
-	if s := r.done[name]; s != nil || r.failed[name] {
+	if s := r.done[name]; s != nil {
 		return s
 	}
 	declared := r.specs[name]
@@ -186,7 +185,7 @@ func (r *resolver) resolve(name string, from hcl.Range, open []string) *spec {
 	}
 	open = append(open, name)
 	out := &spec{}
-	good, whole := true, true
+	whole := true
 	for _, parent := range declared.inherits {
 		if slices.Contains(open, parent) {
 			r.inheritsItself(declared, append(open, parent))
@@ -194,20 +193,14 @@ func (r *resolver) resolve(name string, from hcl.Range, open []string) *spec {
 			continue
 		}
 		p := r.resolve(parent, declared.place("inherits"), open)
-		if p == nil {
-			good = false
-			continue
+		if p != nil {
+			out.merge(p, r.Mode)
 		}
-		out.merge(p, r.Mode)
 	}
 	out.merge(declared, r.Mode)
 	out.name, out.rng = declared.name, declared.rng
 	r.report(r.overrides[name].apply(out)...)
 	out.normalize()
-	if !good {
-		r.failed[name] = true
-		return nil
-	}
 	if whole {
 		r.done[name] = out
 	}
@@ -217,7 +210,7 @@ func (r *resolver) resolve(name string, from hcl.Range, open []string) *spec {
 func (s *spec) place(attr string) hcl.Range { return placeOf(s.places, attr, s.rng) }
 
 func (r *resolver) unknown(name string, from hcl.Range) {
-	d := &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Unknown target", Detail: r.noTarget(name), Subject: r.anyFile()}
+	d := &hcl.Diagnostic{Severity: hcl.DiagError, Summary: unknownTarget, Detail: r.noTarget(name), Subject: r.anyFile()}
 	if from.Filename != "" {
 		d.Subject = from.Ptr()
 	}
