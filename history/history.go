@@ -55,6 +55,7 @@ type Layer struct {
 	Size       int64         `json:"size"`             // bytes, -1 if unknown; 0 for config
 	Time       time.Duration `json:"timeNs,omitempty"` // how long the step ran in the run that made the record
 	State      LayerState    `json:"state,omitempty"`
+	Empty      bool          `json:"empty,omitempty"`      // changes the image config only, of the base too
 	Digest     string        `json:"digest,omitempty"`     // of the compressed layer; "" for config or unknown
 	SharedWith []string      `json:"sharedWith,omitempty"` // other targets of the run that contain it
 }

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -139,7 +140,7 @@ func (p *printer) facts(rec history.Record, image history.Image, whole bool) str
 func layerCount(image history.Image) string {
 	layers, cached, known := 0, 0, false
 	for _, l := range image.Layers {
-		if l.State == history.Config || l.State == "" && l.Size == 0 && l.Digest == "" {
+		if l.Empty || l.State == history.Config {
 			continue
 		}
 		layers++
@@ -221,59 +222,63 @@ func (p *printer) steps(image history.Image) {
 // A tableLayer is a line of a history table: one layer, or all of the base.
 type tableLayer struct {
 	history.Layer
-	folded int // base layers it stands for
+	folded int // layers of the base it stands for
 }
 
 // newestFirst turns the layers of an image over, with those of its base folded
-// into one unless all are wanted.
+// into one line unless all are wanted.
 func newestFirst(image history.Image, all bool) []tableLayer {
 	var lines []tableLayer
-	base := tableLayer{Layer: history.Layer{CreatedBy: "FROM " + image.Base, State: history.Base}}
-	common := map[string]int{}
-	bases := 0
-	for i := len(image.Layers) - 1; i >= 0; i-- {
-		l := image.Layers[i]
-		if all || l.State != history.Base {
+	var base []history.Layer
+	for _, l := range slices.Backward(image.Layers) {
+		if l.State == history.Base && !all {
+			base = append(base, l)
+		} else {
 			lines = append(lines, tableLayer{Layer: l})
+		}
+	}
+	if len(base) > 0 {
+		lines = append(lines, fold(image.Base, base))
+	}
+	return lines
+}
+
+// fold makes one line of the layers of a base.
+func fold(name string, layers []history.Layer) tableLayer {
+	line := tableLayer{Layer: history.Layer{CreatedBy: "FROM " + name, State: history.Base}}
+	if name == "" {
+		line.CreatedBy = "base image"
+	}
+	shares := map[string]int{}
+	for _, l := range layers {
+		if l.Created.After(line.Created) {
+			line.Created = l.Created
+		}
+		if l.Empty {
 			continue
 		}
-		bases++
-		base.fold(l, common)
-	}
-	if bases == 0 {
-		return lines
-	}
-	if image.Base == "" {
-		base.CreatedBy = "base image"
-	}
-	for _, l := range image.Layers { // only who shares all of it shares the base
-		for _, name := range l.SharedWith {
-			if l.State == history.Base && common[name] == bases {
-				base.SharedWith = append(base.SharedWith, name)
-				common[name] = 0
+		line.folded++
+		line.Digest = l.Digest
+		line.Size = sum(line.Size, l.Size)
+		for _, other := range l.SharedWith {
+			if shares[other]++; shares[other] == 1 {
+				line.SharedWith = append(line.SharedWith, other)
 			}
 		}
 	}
-	return append(lines, base)
+	line.SharedWith = slices.DeleteFunc(line.SharedWith, func(other string) bool {
+		return shares[other] < line.folded // shares a part of the base only
+	})
+	line.Empty = line.folded == 0
+	return line
 }
 
-// fold adds a layer to the line of the base.
-func (b *tableLayer) fold(l history.Layer, common map[string]int) {
-	if l.Digest != "" || l.Size != 0 {
-		b.folded++
-		b.Digest = l.Digest
+// sum adds sizes of which one may be unknown.
+func sum(a, b int64) int64 {
+	if a < 0 || b < 0 {
+		return -1
 	}
-	if l.Size < 0 || b.Size < 0 {
-		b.Size = -1
-	} else {
-		b.Size += l.Size
-	}
-	if l.Created.After(b.Created) {
-		b.Created = l.Created
-	}
-	for _, name := range l.SharedWith {
-		common[name]++
-	}
+	return a + b
 }
 
 func number(step int) string {
@@ -303,7 +308,7 @@ func command(createdBy string, whole bool) string {
 }
 
 func layerSize(l history.Layer) string {
-	if l.State == history.Config {
+	if l.Empty || l.State == history.Config {
 		return none
 	}
 	return Bytes(l.Size)
@@ -342,8 +347,10 @@ func layerName(l tableLayer, whole bool) string {
 	case whole:
 		return l.Digest
 	}
-	_, hex, _ := strings.Cut(l.Digest, ":")
-	return hex[:min(len(hex), shortLen)]
+	if _, hex, ok := strings.Cut(l.Digest, ":"); ok {
+		return hex[:min(len(hex), shortLen)]
+	}
+	return l.Digest
 }
 
 // shared lists who else has a layer; many are counted.
