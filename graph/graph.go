@@ -7,6 +7,7 @@ package graph
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -135,12 +136,32 @@ func (g *Graph) cycles() error {
 		if path == nil {
 			continue // waits for a cycle but is not part of one
 		}
-		for _, id := range path {
-			done[id] = true
+		// the rest of this knot: what n reaches and what reaches n
+		down := reach(n.ID, func(id ID) []ID { return g.nodes[g.index[id]].Needs })
+		up := reach(n.ID, func(id ID) []ID { return g.back[id] })
+		for id := range down {
+			done[id] = done[id] || up[id]
 		}
 		errs = append(errs, &CycleError{path})
 	}
 	return errors.Join(errs...)
+}
+
+// reach is the set of ids that can be reached from id, itself included.
+func reach(id ID, next func(ID) []ID) map[ID]bool {
+	seen := map[ID]bool{id: true}
+	stack := []ID{id}
+	for len(stack) > 0 {
+		at := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		for _, n := range next(at) {
+			if !seen[n] {
+				seen[n] = true
+				stack = append(stack, n)
+			}
+		}
+	}
+	return seen
 }
 
 // shortest finds the shortest path from id back to itself, or nil.
@@ -195,15 +216,10 @@ func (g *Graph) Len() int { return len(g.index) }
 // Unknown ids are left out.
 func (g *Graph) Subset(ids ...ID) *Graph {
 	keep := map[ID]bool{}
-	stack := slices.Clone(ids)
-	for len(stack) > 0 {
-		id := stack[len(stack)-1]
-		stack = stack[:len(stack)-1]
-		if keep[id] || !g.Has(id) {
-			continue
+	for _, id := range ids {
+		if g.Has(id) && !keep[id] {
+			maps.Copy(keep, reach(id, g.Needs))
 		}
-		keep[id] = true
-		stack = append(stack, g.Needs(id)...)
 	}
 	var nodes []Node
 	for _, n := range g.nodes {
@@ -226,21 +242,10 @@ func (g *Graph) Ancestors(id ID) []ID {
 
 // Dependents lists all targets that need id, directly or not, in order.
 func (g *Graph) Dependents(id ID) []ID {
-	seen := map[ID]bool{}
-	stack := []ID{id}
-	for len(stack) > 0 {
-		at := stack[len(stack)-1]
-		stack = stack[:len(stack)-1]
-		for _, b := range g.back[at] {
-			if !seen[b] {
-				seen[b] = true
-				stack = append(stack, b)
-			}
-		}
-	}
+	seen := reach(id, func(id ID) []ID { return g.back[id] })
 	var out []ID
 	for _, o := range g.order {
-		if seen[o] {
+		if seen[o] && o != id {
 			out = append(out, o)
 		}
 	}

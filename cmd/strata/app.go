@@ -24,7 +24,11 @@ import (
 func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
 		newBuildCmd(a),
+		newListCmd(a),
+		newGraphCmd(a),
+		newRunCmd(a),
 		newEngineCmd(a),
+		newDuCmd(a),
 	}
 }
 
@@ -116,6 +120,7 @@ func (a *app) engineOptions() (engine.Options, error) {
 		Runtime:     a.flags.runtime,
 		Registries:  s.Configs(),
 		LookupEnv:   a.lookupEnv,
+		Notice:      func(text string) { a.warn(errors.New(text)) },
 	}, nil
 }
 

@@ -154,6 +154,9 @@ func hintOf(err error) string {
 	if e, ok := errors.AsType[*engine.UnreachableError](err); ok {
 		return e.Hint
 	}
+	if e, ok := errors.AsType[*engine.RuntimeError](err); ok {
+		return e.Hint
+	}
 	if e, ok := errors.AsType[*registry.Error](err); ok {
 		return e.Hint
 	}
