@@ -7,7 +7,7 @@ import (
 )
 
 // embeddedName is what people call the embedded engine.
-const embeddedName = "embedded engine"
+const embeddedName = string(KindEmbedded)
 
 // A StatusInfo tells about the embedded engine.
 type StatusInfo struct {

@@ -56,7 +56,7 @@ func openEmbedded(ctx context.Context, opts Options) (*Engine, error) {
 	}
 	e := &Engine{
 		kind:    KindEmbedded,
-		name:    embeddedName,
+		name:    "embedded engine",
 		address: embeddedName,
 		hint:    embeddedHint,
 		notice:  opts.Notice,

@@ -18,30 +18,26 @@ var (
 func errNoAnswerWithin(d time.Duration) error { return fmt.Errorf("no answer within %s", d) }
 
 // An UnreachableError reports an engine that does not answer, or no longer.
+// Its text leaves the hint to whoever prints it.
 type UnreachableError struct {
 	Address string // as the user would name it
 	Err     error
 	Hint    string // what to do, a clause without full stop; may be ""
 }
 
-func (e *UnreachableError) Error() string {
-	msg := fmt.Sprintf("engine %s: %v", e.Address, e.Err)
-	if e.Hint != "" {
-		msg += "; " + e.Hint
-	}
-	return msg
-}
+func (e *UnreachableError) Error() string { return fmt.Sprintf("engine %s: %v", e.Address, e.Err) }
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
 // A RuntimeError reports that this machine cannot run the embedded engine:
-// no OCI runtime, one too old, or no user namespaces.
+// no OCI runtime, one too old, or no user namespaces. Its text leaves the hint
+// to whoever prints it.
 type RuntimeError struct {
 	Problem string `json:"problem"` // what is missing
 	Hint    string `json:"hint"`    // how to get it, a clause without full stop
 }
 
-func (e *RuntimeError) Error() string { return e.Problem + "; " + e.Hint }
+func (e *RuntimeError) Error() string { return e.Problem }
 
 // A BusyError reports an embedded engine that is left running because other
 // commands use it.

@@ -65,7 +65,7 @@ func choose(ctx context.Context, opts Options) (*Engine, error) {
 func chooseAny(ctx context.Context, opts Options) (*Engine, error) {
 	e, err := probeDocker(ctx, opts)
 	if err != nil {
-		opts.Notice(err.Error() + "; using the embedded engine")
+		opts.Notice(err.Error() + "; the embedded engine is used instead")
 	}
 	if e != nil {
 		return e, nil

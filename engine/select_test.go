@@ -58,14 +58,15 @@ func TestFault_F03_Unreachable(t *testing.T) {
 			if !errors.As(err, &unreachable) {
 				t.Fatalf("got %v, want an UnreachableError", err)
 			}
+			message := err.Error() + "\n" + unreachable.Hint
 			for _, part := range test.want {
-				if !strings.Contains(err.Error(), part) {
-					t.Errorf("the message is\n%s\nwant %q in it", err, part)
+				if !strings.Contains(message, part) {
+					t.Errorf("the message is\n%s\nwant %q in it", message, part)
 				}
 			}
 			for _, noise := range []string{"rpc error", "desc =", "secret", "failed to list"} {
-				if strings.Contains(err.Error(), noise) {
-					t.Errorf("the message is\n%s\nwant no %q in it", err, noise)
+				if strings.Contains(message, noise) {
+					t.Errorf("the message is\n%s\nwant no %q in it", message, noise)
 				}
 			}
 			if took := time.Since(start); took > 5*time.Second {
@@ -223,7 +224,9 @@ func TestStateDir(t *testing.T) {
 			}
 		})
 	}
-	if _, err := Open(testContext(t), Options{Address: "embedded", LookupEnv: envOf(nil)}); err == nil || !strings.Contains(err.Error(), "set HOME") {
+	var homeless *UnreachableError
+	_, err := Open(testContext(t), Options{Address: "embedded", LookupEnv: envOf(nil)})
+	if !errors.As(err, &homeless) || !strings.Contains(homeless.Hint, "set HOME") {
 		t.Errorf("without HOME: %v", err)
 	}
 }
