@@ -108,6 +108,12 @@ func (a *app) build(ctx context.Context, cmd *cobra.Command, opts buildOptions) 
 	if err := r.grants.Check(r.cfg.Dir, r.sel.Targets); err != nil {
 		return r.denied(err)
 	}
+	if err := buildkit.Clashes(r.sel.Targets); err != nil {
+		if r.cfg.Mode == config.ModeStrata {
+			return r.cfg.Diagnose(err)
+		}
+		a.warn(err) // bake lets the last one win
+	}
 	if err := r.open(ctx); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
 	"github.com/strata-build/strata/config"
@@ -71,6 +72,7 @@ func osStreams() streams { return streams{os.Stdin, os.Stdout, os.Stderr} }
 // run is the whole program: it parses args, runs one command and returns the
 // exit status. Tests call it as main does.
 func run(args []string, std streams) (status int) {
+	quietLibraries(args)
 	a := newApp(std)
 	defer a.close()
 	defer func() {
@@ -85,6 +87,15 @@ func run(args []string, std streams) (status int) {
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	return a.finish(err, sig.Load())
+}
+
+// quietLibraries drops what BuildKit's and containerd's client code logs; what
+// matters of it comes back as errors. The engine's log is for the engine.
+func quietLibraries(args []string) {
+	if len(args) > 1 && args[0] == "engine" && args[1] == "serve" {
+		return
+	}
+	logrus.SetOutput(io.Discard)
 }
 
 // notify cancels the context at the first INT, TERM or HUP and remembers which;
