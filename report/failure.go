@@ -152,35 +152,42 @@ func (p *printer) text(text, indent string) {
 // outcome prints the last part of a screen: what a failure left behind. What
 // was kept and what was canceled concern the whole build and come once.
 func (p *printer) outcome(group, results []executor.TargetResult, last bool) {
-	p.line()
-	if n := tally(results); last {
-		p.fact("kept", kept(n))
-		p.fact("canceled", strings.Join(named(results, func(r executor.TargetResult) bool {
+	var facts [][2]string
+	if last {
+		canceled := named(results, func(r executor.TargetResult) bool {
 			return r.State == executor.Canceled
-		}), ", "))
+		})
+		facts = append(facts, [2]string{"kept", kept(tally(results))},
+			[2]string{"canceled", strings.Join(canceled, ", ")})
 	}
 	for _, failed := range group {
-		skipped := named(results, func(r executor.TargetResult) bool {
-			return r.State == executor.Skipped && r.Blame == failed.Target
-		})
-		if len(skipped) > 0 {
-			need := "need "
-			if len(skipped) == 1 {
-				need = "needs "
-			}
-			p.fact("skipped", strings.Join(skipped, ", ")+" ("+need+SanitizeLine(failed.Target)+")")
-		}
+		facts = append(facts, [2]string{"skipped", skipped(results, failed.Target)})
 	}
 	if f := group[0].Failure; f != nil {
-		p.fact("again", SanitizeLine(f.Command))
+		facts = append(facts, [2]string{"again", SanitizeLine(f.Command)})
+	}
+	facts = slices.DeleteFunc(facts, func(f [2]string) bool { return f[1] == "" })
+	if len(facts) > 0 {
+		p.line()
+	}
+	for _, f := range facts {
+		p.line("  ", p.paint(pad(f[0], 9), dim), f[1])
 	}
 }
 
-// fact prints one line of what a failure left behind, if there is any.
-func (p *printer) fact(word, text string) {
-	if text != "" {
-		p.line("  ", p.paint(pad(word, 9), dim), text)
+// skipped lists what was skipped because a target failed.
+func skipped(results []executor.TargetResult, failed string) string {
+	names := named(results, func(r executor.TargetResult) bool {
+		return r.State == executor.Skipped && r.Blame == failed
+	})
+	need := " (need "
+	switch len(names) {
+	case 0:
+		return ""
+	case 1:
+		need = " (needs "
 	}
+	return strings.Join(names, ", ") + need + SanitizeLine(failed) + ")"
 }
 
 // kept counts what a failed build still gave.

@@ -156,9 +156,9 @@ func (v *tty) rows(columns, room int) []spans {
 
 // row is the line of a running target.
 func (v *tty) row(t *ttyTarget, names, columns int) spans {
-	name := t.name
-	if columns >= names+30 {
-		name = pad(name, names)
+	name, digits := t.name, 0
+	if columns >= names+30 { // room for columns
+		name, digits = pad(name, names), 5
 	}
 	line := spans{{" ● ", cyan}, {name, bold}}
 	s, more := t.current()
@@ -169,7 +169,7 @@ func (v *tty) row(t *ttyTarget, names, columns int) spans {
 	if s.owner == t && s.Number > 0 {
 		number = fmt.Sprintf("%d/%d", s.Number, s.Total)
 	}
-	line = append(line, span{"  " + padLeft(number, 5) + "  ", plainText})
+	line = append(line, span{"  " + padLeft(number, digits) + "  ", plainText})
 	what := SanitizeLine(s.Name)
 	if s.Platform != "" {
 		what = SanitizeLine(s.Platform) + " " + what

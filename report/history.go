@@ -294,9 +294,9 @@ func command(createdBy string, whole bool) string {
 	if whole {
 		return createdBy
 	}
-	text := strings.TrimSuffix(createdBy, " # buildkit")
-	if rest, ok := strings.CutPrefix(text, "/bin/sh -c #(nop)"); ok {
-		return strings.TrimSpace(rest)
+	text := strings.Join(strings.Fields(strings.TrimSuffix(createdBy, " # buildkit")), " ")
+	if rest, ok := strings.CutPrefix(text, "/bin/sh -c #(nop) "); ok {
+		return rest
 	}
 	if rest, ok := strings.CutPrefix(text, "RUN /bin/sh -c "); ok {
 		return "RUN " + rest

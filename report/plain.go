@@ -148,9 +148,9 @@ func (v *plain) ended(p *plainStep, e executor.StepUpdate) {
 	switch {
 	case e.State == executor.Failed:
 		v.name(p)
-		v.fact(label(p), state)
+		v.fact(label(p), which(p)+state)
 	case p.named:
-		v.line(label(p), state)
+		v.line(label(p), which(p)+state)
 	case !p.Internal:
 		v.line(label(p), v.title(p)+" "+state)
 	}
@@ -168,15 +168,17 @@ func (v *plain) log(e executor.StepLog) {
 		line, rest, whole := bytes.Cut(data, []byte("\n"))
 		data = rest
 		p.partial = append(p.partial, line...)
-		for len(p.partial) > lineMax {
-			n := runeStart(p.partial, lineMax)
-			v.group(p, after, p.partial[:n])
-			p.partial = append(p.partial[:0], p.partial[n:]...)
+		open := p.partial
+		for len(open) > lineMax {
+			n := runeStart(open, lineMax)
+			v.group(p, after, open[:n])
+			open = open[n:]
 		}
 		if whole {
-			v.group(p, after, p.partial)
-			p.partial = p.partial[:0]
+			v.group(p, after, open)
+			open = nil
 		}
+		p.partial = append(p.partial[:0], open...)
 	}
 	if p.ended { // late output: no tick will come for it
 		v.flush(p, true)
@@ -251,7 +253,7 @@ func (v *plain) tick() {
 		if p.moving != nil && now.Sub(p.moved) >= plainTransfer {
 			p.moved = now
 			v.name(p)
-			v.line(label(p), transferred(p.moving))
+			v.line(label(p), which(p)+transferred(p.moving))
 		}
 	}
 	if now.Sub(v.last) < plainSilence {
@@ -259,7 +261,7 @@ func (v *plain) tick() {
 	}
 	for _, p := range v.order {
 		v.name(p)
-		v.line(label(p), v.paint("running", cyan)+" "+Duration(now.Sub(p.since)))
+		v.line(label(p), which(p)+v.paint("running", cyan)+" "+Duration(now.Sub(p.since)))
 	}
 }
 
@@ -337,6 +339,14 @@ func label(p *plainStep) string {
 		text += fmt.Sprintf(" %d/%d", p.Number, p.Total)
 	}
 	return text
+}
+
+// which tells apart the steps that have no number to do it.
+func which(p *plainStep) string {
+	if p.Number > 0 {
+		return ""
+	}
+	return SanitizeLine(p.Name) + " "
 }
 
 // line writes a line that may be left out for a slow reader.

@@ -19,16 +19,17 @@ type wireEvent struct {
 	Time   time.Time `json:"time,omitzero"`
 
 	Target  string       `json:"target,omitempty"`
-	Targets any          `json:"targets,omitempty"` // []wireTarget of run-started, []string of step
 	Engine  string       `json:"engine,omitempty"`
+	Targets []wireTarget `json:"targets,omitempty"`
 	Result  *wireResult  `json:"result,omitempty"`
 	Results []wireResult `json:"results,omitempty"`
 
-	Step      *wireStep      `json:"step,omitempty"`
-	State     executor.State `json:"state,omitempty"`
-	Started   time.Time      `json:"started,omitzero"`
-	Completed time.Time      `json:"completed,omitzero"`
-	Error     string         `json:"error,omitempty"`
+	Step       *wireStep      `json:"step,omitempty"`
+	SharedWith []string       `json:"sharedWith,omitempty"`
+	State      executor.State `json:"state,omitempty"`
+	Started    time.Time      `json:"started,omitzero"`
+	Completed  time.Time      `json:"completed,omitzero"`
+	Error      string         `json:"error,omitempty"`
 
 	Stream int     `json:"stream,omitempty"`
 	Text   *string `json:"text,omitempty"`
@@ -140,10 +141,14 @@ func wire(e executor.Event) wireEvent {
 		result := wireOf(e.Result)
 		return wireEvent{Type: "target-done", Time: e.Time, Target: e.Target, Result: &result}
 	case executor.StepUpdate:
-		return wireEvent{
-			Type: "step", Time: e.Time, Targets: e.Targets, Step: step(e.Step), State: e.State,
+		w := wireEvent{
+			Type: "step", Time: e.Time, Step: step(e.Step), State: e.State,
 			Started: e.Started, Completed: e.Completed, Error: e.Error,
 		}
+		if len(e.Targets) > 0 {
+			w.Target, w.SharedWith = e.Targets[0], e.Targets[1:]
+		}
+		return w
 	case executor.StepLog:
 		text, raw := textOrBytes(e.Data)
 		return wireEvent{

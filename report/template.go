@@ -20,18 +20,7 @@ func historyTemplate(w io.Writer, rec history.Record, f HistoryFormat) error {
 	if now.IsZero() {
 		now = time.Now()
 	}
-	t, err := template.New("--format").Funcs(template.FuncMap{
-		"json": func(v any) (string, error) {
-			text, err := marshal(v, "")
-			return strings.TrimSuffix(string(text), "\n"), err
-		},
-		"bytes": Bytes,
-		"ago":   func(t time.Time) string { return Ago(t, now) },
-		"short": ShortDigest,
-		"join":  strings.Join,
-		"upper": strings.ToUpper,
-		"lower": strings.ToLower,
-	}).Parse(f.Format)
+	t, err := template.New("--format").Funcs(templateFuncs(now)).Parse(f.Format)
 	if err != nil {
 		return fmt.Errorf("reading the format: %s", strings.TrimPrefix(err.Error(), "template: "))
 	}
@@ -45,6 +34,22 @@ func historyTemplate(w io.Writer, rec history.Record, f HistoryFormat) error {
 	}
 	_, err = fmt.Fprintln(w, strings.TrimSuffix(text, "\n"))
 	return err
+}
+
+// templateFuncs are the functions of templates beyond those of text/template.
+func templateFuncs(now time.Time) template.FuncMap {
+	return template.FuncMap{
+		"json": func(v any) (string, error) {
+			text, err := marshal(v, "")
+			return strings.TrimSuffix(string(text), "\n"), err
+		},
+		"bytes": Bytes,
+		"ago":   func(t time.Time) string { return Ago(t, now) },
+		"short": ShortDigest,
+		"join":  strings.Join,
+		"upper": func(v any) string { return strings.ToUpper(fmt.Sprint(v)) },
+		"lower": func(v any) string { return strings.ToLower(fmt.Sprint(v)) },
+	}
 }
 
 func defuseLines(text string) string {
