@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	digest "github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/sirupsen/logrus"
 	"go.uber.org/goleak"
 
 	"github.com/strata-build/strata/internal/testkit"
@@ -26,6 +27,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	logrus.SetOutput(io.Discard) // as the command does
 	if dir := os.Getenv("STRATA_STORE_TEST_WRITER"); dir != "" {
 		writeForEver(dir)
 		return
