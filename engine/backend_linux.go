@@ -87,24 +87,35 @@ func newBackend(ctx context.Context, opts backendOptions) (*backend, error) {
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	c, err := newController(ctx, opts, sessions, w)
+	if err != nil {
+		cancel()
+		return nil, errors.Join(err, w.Close())
+	}
+	return &backend{controller: c, version: version.Version, snapshotter: snapshotter.Name, stopping: cancel}, nil
+}
+
+// newController puts BuildKit together around its worker. It stops taking part
+// in builds when ctx ends.
+func newController(ctx context.Context, opts backendOptions, sessions *session.Manager, w *base.Worker) (*bkcontrol.Controller, error) {
 	workers := new(worker.Controller)
 	if err := workers.Add(layersWorker{w}); err != nil {
-		return nil, errors.Join(err, w.Close())
+		return nil, err
 	}
 	frontends, err := newFrontends(workers)
 	if err != nil {
-		return nil, errors.Join(err, w.Close())
+		return nil, err
 	}
 	cacheStore, err := bboltcachestorage.NewStore(filepath.Join(opts.root, "cache.db"))
 	if err != nil {
-		return nil, errors.Join(err, w.Close())
+		return nil, err
 	}
 	history, err := boltutil.SafeOpen(filepath.Join(opts.root, "history.db"), 0o600,
 		&bolt.Options{FreelistType: bolt.FreelistMapType, NoFreelistSync: true})
 	if err != nil {
-		return nil, errors.Join(err, cacheStore.Close(), w.Close())
+		return nil, errors.Join(err, cacheStore.Close())
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c, err := bkcontrol.NewController(bkcontrol.Opt{
 		SessionManager:            sessions,
 		WorkerController:          workers,
@@ -122,10 +133,9 @@ func newBackend(ctx context.Context, opts backendOptions) (*backend, error) {
 		GracefulStop:              ctx.Done(),
 	})
 	if err != nil {
-		cancel()
-		return nil, errors.Join(err, history.Close(), cacheStore.Close(), w.Close())
+		return nil, errors.Join(err, history.Close(), cacheStore.Close())
 	}
-	return &backend{controller: c, version: version.Version, snapshotter: snapshotter.Name, stopping: cancel}, nil
+	return c, nil
 }
 
 func (b *backend) register(s *grpc.Server) { b.controller.Register(s) }

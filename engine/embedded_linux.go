@@ -364,16 +364,11 @@ func Stop(ctx context.Context, opts Options, force bool) error {
 	if force {
 		return h.kill(ctx)
 	}
-	line, info, err := h.reach(ctx)
+	line, _, err := h.reach(ctx)
 	if line == nil {
 		return err
 	}
-	stops, err := line.stopUnused(ctx)
-	if err == nil && !stops {
-		if info, err = line.status(ctx); err == nil {
-			err = &BusyError{Clients: info.Clients}
-		}
-	}
+	err = line.stopOrNameClients(ctx)
 	if err := errors.Join(err, line.Close()); err != nil {
 		return err
 	}
@@ -382,6 +377,31 @@ func Stop(ctx context.Context, opts Options, force bool) error {
 	}
 	return nil
 }
+
+// stopOrNameClients ends the engine or returns a *BusyError. Processes that have
+// ended do not count: the engine is about to notice.
+func (c *control) stopOrNameClients(ctx context.Context) error {
+	for tries := 0; ; tries++ {
+		stops, err := c.stopUnused(ctx)
+		if stops || err != nil {
+			return err
+		}
+		info, err := c.status(ctx)
+		if err != nil {
+			return err
+		}
+		if tries == 10 || slices.ContainsFunc(info.Clients, isAlive) {
+			return &BusyError{Clients: info.Clients}
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(lockInterval):
+		}
+	}
+}
+
+func isAlive(pid int) bool { return !errors.Is(unix.Kill(pid, 0), unix.ESRCH) }
 
 // kill ends the engine whoever uses it, asking first.
 func (h home) kill(ctx context.Context) error {

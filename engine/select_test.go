@@ -167,13 +167,13 @@ func tlsServer(t *testing.T) string {
 // the caller wants.
 func TestFault_F04_SilentAtOpening(t *testing.T) {
 	conns := make(chan net.Conn, 16)
-	addr := serveConns(t, listen(t), func(conn net.Conn) { conns <- conn })
-	t.Cleanup(func() {
+	t.Cleanup(func() { // after the server's, which writes to it
 		close(conns)
 		for conn := range conns {
 			conn.Close()
 		}
 	})
+	addr := serveConns(t, listen(t), func(conn net.Conn) { conns <- conn })
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	if _, err := Open(ctx, Options{Address: "tcp://" + addr}); !errors.Is(err, context.DeadlineExceeded) {

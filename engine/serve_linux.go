@@ -62,13 +62,8 @@ func serve(ctx context.Context, opts ServeOptions, ready *readyWire) error {
 	if err := setLog(h.log(), opts.ToLog); err != nil {
 		return err
 	}
-	lock := flock.New(h.serveLock(), flock.SetPermissions(0o600))
-	locking, cancel := context.WithTimeoutCause(ctx, lockPatience, fmt.Errorf("another engine holds %s", h.serveLock()))
-	defer cancel()
-	if _, err := lock.TryLockContext(locking, lockInterval); err != nil {
-		if locking.Err() != nil {
-			return context.Cause(locking)
-		}
+	lock, err := h.lock(ctx)
+	if err != nil {
 		return err
 	}
 	defer lock.Close()
@@ -78,6 +73,21 @@ func serve(ctx context.Context, opts ServeOptions, ready *readyWire) error {
 		return err
 	}
 	return s.run(ctx, ready)
+}
+
+// lock makes this process the one engine of h, once the one before has ended.
+func (h home) lock(ctx context.Context) (*flock.Flock, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, lockPatience, fmt.Errorf("another engine holds %s", h.serveLock()))
+	defer cancel()
+	lock := flock.New(h.serveLock(), flock.SetPermissions(0o600))
+	_, err := lock.TryLockContext(ctx, lockInterval)
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return lock, nil
 }
 
 // A server is an engine that is up: BuildKit behind a door.
