@@ -61,10 +61,14 @@ func up(n int) string {
 	return fmt.Sprintf("\r\x1b[%dA", n)
 }
 
+// frameMax is the widest line drawn: further than that the eye loses the row,
+// and a narrower window wraps it.
+const frameMax = 99
+
 // frame is what is redrawn: as many lines as fit into rows, none as wide as
 // columns, because terminals differ in what they do after the last column.
 func (v *tty) frame(columns, rows int) []string {
-	columns--
+	columns = min(columns-1, frameMax)
 	if columns <= 0 {
 		return nil
 	}

@@ -17,9 +17,9 @@ type screen struct {
 	saved         []string   // rows that scrolled away
 	x, y          int
 	wrap          bool // the last column is written, the next character wraps
+	clip          bool // nothing wraps
 	bad           []string
 	frames        int
-	input         []byte // an incomplete sequence
 }
 
 func newScreen(columns, rows int) *screen {
@@ -90,6 +90,8 @@ func (s *screen) escape(text string) int {
 	}
 	switch args, final := text[2:end], text[end]; {
 	case final == 'm':
+	case args == "?7" && (final == 'l' || final == 'h'):
+		s.clip = final == 'l'
 	case final == 'J' && args == "":
 		for i := s.x; i < s.columns; i++ {
 			s.cells[s.y][i] = " "
@@ -124,6 +126,9 @@ func (s *screen) put(r rune) {
 
 func (s *screen) print(r rune) {
 	w := min(width(string(r)), s.columns)
+	if s.clip {
+		s.x, s.wrap = min(s.x, s.columns-w), false
+	}
 	if s.wrap || s.x+w > s.columns {
 		s.x, s.wrap = 0, false
 		s.down()

@@ -17,8 +17,8 @@ const ttyTick = 100 * time.Millisecond
 //
 // The cursor rests at the start of the first redrawn line. So a frame never
 // has to know how many rows the one before took: whatever a resized terminal
-// made of it, it is all below the cursor. Nothing else of the terminal is
-// changed, so there is nothing to restore if the process dies.
+// made of it, it is all below the cursor. Nothing of the terminal stays changed
+// between frames, so there is nothing to restore if the process dies.
 type tty struct {
 	out     *sink
 	s       surface
@@ -216,13 +216,22 @@ func (v *tty) end() { v.draw(nil) }
 // history, which it does when all of the screen is erased.
 const eraseBelow = "\r \x1b[J\r"
 
+// Lines of a frame must not wrap even if the terminal became narrower since it
+// was measured: the way back up to the first of them is counted in lines.
+const (
+	wrapOff = "\x1b[?7l"
+	wrapOn  = "\x1b[?7h"
+)
+
 // draw writes the lines to keep, then the lines of a frame, and puts the
-// cursor back before the frame.
+// cursor back before the frame. It is one write, so that there is no moment
+// at which the terminal is left half drawn.
 func (v *tty) draw(frame []string) {
 	b := append([]byte(eraseBelow), v.scroll...)
 	v.scroll = v.scroll[:0]
-	b = append(b, strings.Join(frame, "\r\n")...)
-	b = append(b, up(len(frame)-1)...)
+	if len(frame) > 0 {
+		b = append(b, wrapOff+strings.Join(frame, "\r\n")+up(len(frame)-1)+wrapOn...)
+	}
 	v.out.put(b)
 }
 
