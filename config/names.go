@@ -24,8 +24,17 @@ func (c *Config) Names() []Name {
 	for _, g := range c.groups {
 		out = append(out, Name{Name: g.name, Description: g.description, Group: true, Targets: slices.Clone(g.targets), Place: line(g.rng)})
 	}
+	all := map[string]*Target{}
+	if sel, err := c.Resolve(Request{Targets: c.order}); err == nil && len(c.order) > 0 {
+		for _, t := range sel.Targets {
+			all[t.Name] = t
+		}
+	}
 	for _, name := range c.order {
-		t := c.specs[name].target()
+		t := all[name]
+		if t == nil {
+			t = c.specs[name].target(c.Dir)
+		}
 		n := Name{Name: name, Description: t.Description, Tags: t.Tags, Place: line(t.Range)}
 		for _, id := range t.Needs {
 			n.Needs = append(n.Needs, string(id))

@@ -3,6 +3,7 @@ package lower
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
@@ -22,7 +23,7 @@ func (r *Result) history(v *vertices, config, base []byte, req *Request) (string
 		own = len(script)
 	}
 	out := make([]Entry, len(entries))
-	chain := v.layerChain()
+	chain, source := v.layerChain()
 	for i := len(entries) - 1; i >= 0; i-- {
 		e := Entry{CreatedBy: entries[i].CreatedBy, Empty: entries[i].EmptyLayer}
 		fromEnd := len(entries) - 1 - i
@@ -34,9 +35,14 @@ func (r *Result) history(v *vertices, config, base []byte, req *Request) (string
 				script = script[:n-1]
 			} // else it comes from an ONBUILD of the base
 		}
-		if !e.Empty && len(chain) > 0 {
+		switch {
+		case e.Empty:
+		case len(chain) > 0:
 			e.Vertex = chain[len(chain)-1]
+			e.Layer = string(e.Vertex)
 			chain = chain[:len(chain)-1]
+		default:
+			e.Layer = fmt.Sprintf("%s#%d", source, i)
 		}
 		out[i] = e
 	}

@@ -96,7 +96,8 @@ type Entry struct {
 	CreatedBy string        // instruction as written, or the history text for base layers
 	Line      int           // in the Dockerfile, 0 for base entries
 	Empty     bool          // changes the config only
-	Vertex    digest.Digest // what makes the layer; "" if empty or of the base
+	Vertex    digest.Digest // what makes the layer; "" if empty or of the base image
+	Layer     string        // the same in all targets that share the layer; "" if empty
 	Number    int           // among the target's own entries, from 1; 0 for base entries
 }
 

@@ -194,7 +194,7 @@ func (req *Request) setDockerfile() error {
 	case t.DockerfileInline != nil:
 		req.Dockerfile = []byte(*t.DockerfileInline)
 	case req.foreign != "" && !strings.HasPrefix(t.Dockerfile, "cwd://"):
-		req.Attrs["filename"] = t.Dockerfile
+		req.Attrs["filename"] = cmp.Or(t.Dockerfile, dockerui.DefaultDockerfileName)
 		return nil
 	default:
 		return req.setDockerfilePath(cmp.Or(t.Dockerfile, dockerui.DefaultDockerfileName))

@@ -99,12 +99,13 @@ func ParseVertexName(name string) Step {
 
 // layerChain lists, oldest first, the vertices that each add a layer to the
 // root file system of d, walking from the result to its base. The base source
-// itself is not in it. For the shape of the ops see solver/pb/ops.proto.
-func (v *vertices) layerChain() []digest.Digest {
-	var chain []digest.Digest
+// itself is not in it but returned beside it, "" for scratch. For the shape of
+// the ops see solver/pb/ops.proto.
+func (v *vertices) layerChain() (chain []digest.Digest, source digest.Digest) {
 	for cur := v.head; cur != ""; {
 		op := v.ops[cur]
 		if op == nil || op.GetSource() != nil {
+			source = cur
 			break
 		}
 		chain = append(chain, cur)
@@ -113,7 +114,7 @@ func (v *vertices) layerChain() []digest.Digest {
 	for i, j := 0, len(chain)-1; i < j; i, j = i+1, j-1 {
 		chain[i], chain[j] = chain[j], chain[i]
 	}
-	return chain
+	return chain, source
 }
 
 // below is the vertex whose root file system op changes, "" for scratch.

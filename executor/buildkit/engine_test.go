@@ -300,7 +300,7 @@ func TestFailureNamesStepPlaceAndLog(t *testing.T) {
 		t.Fatalf("error is %#v", res["x"].Err)
 	}
 	f := se.Failure
-	if f.Message != "exit status 3" || f.Step.Place != "Dockerfile:3" || f.Step.Number != 2 || !strings.Contains(string(f.Log), "before\nbad\n") {
+	if f.Message != "exit status 3" || f.Step.Place != "Dockerfile:3" || f.Step.Number != 2 || !strings.Contains(string(f.Log), "before\n") || !strings.Contains(string(f.Log), "bad\n") {
 		t.Errorf("failure is %+v, log %q", f, f.Log)
 	}
 	if len(f.Excerpt) != 3 || !f.Excerpt[2].Guilty || f.Excerpt[2].Number != 3 {

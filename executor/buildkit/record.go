@@ -188,6 +188,7 @@ func (s *solve) rows(entries []lower.Entry, m *manifest, unpacked []engine.Layer
 			}
 			total += max(row.Size, 0)
 			fromEnd++
+			row.SharedWith = s.b.tracker.sharers(s.t.Name, e.Layer)
 			s.fillStep(&row, e)
 		}
 		rows[i] = row
@@ -207,7 +208,6 @@ func (s *solve) fillStep(row *history.Layer, e lower.Entry) {
 		}
 		return
 	}
-	row.SharedWith = slices.DeleteFunc(slices.Clone(k.targets), func(t string) bool { return t == s.t.Name })
 	if e.Number == 0 {
 		return
 	}

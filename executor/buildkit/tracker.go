@@ -1,6 +1,7 @@
 package buildkit
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,7 +25,7 @@ type tracker struct {
 	mu    sync.Mutex
 	steps map[digest.Digest]*tracked
 	named map[string]map[string]digest.Digest // target -> front end's vertex name -> digest
-	order map[string]int                      // target -> position in the graph
+	layer map[string][]string                 // lower.Entry.Layer -> targets whose image has it
 }
 
 // A tracked is one vertex and what is known of it.
@@ -46,7 +47,7 @@ func newTracker(emit func(executor.Event)) *tracker {
 		emit:  emit,
 		steps: map[digest.Digest]*tracked{},
 		named: map[string]map[string]digest.Digest{},
-		order: map[string]int{},
+		layer: map[string][]string{},
 	}
 }
 
@@ -54,11 +55,15 @@ func newTracker(emit func(executor.Event)) *tracker {
 func (t *tracker) add(r *lower.Result) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.order[r.Target] = len(t.order)
 	names := map[string]digest.Digest{}
 	t.named[r.Target] = names
 	total := r.StepCount()
 	for _, p := range r.Platforms {
+		for _, e := range p.History {
+			if e.Layer != "" && !slices.Contains(t.layer[e.Layer], r.Target) {
+				t.layer[e.Layer] = append(t.layer[e.Layer], r.Target)
+			}
+		}
 		for _, s := range p.Steps {
 			names[s.Vertex] = s.Digest
 			known, ok := t.steps[s.Digest]
@@ -66,18 +71,18 @@ func (t *tracker) add(r *lower.Result) {
 				known = &tracked{step: stepOf(r, s, total), source: s.Source}
 				t.steps[s.Digest] = known
 			}
-			known.addTarget(r.Target)
+			if !slices.Contains(known.targets, r.Target) {
+				known.targets = append(known.targets, r.Target)
+			}
 		}
 	}
 }
 
-func (k *tracked) addTarget(name string) {
-	for _, t := range k.targets {
-		if t == name {
-			return
-		}
-	}
-	k.targets = append(k.targets, name)
+// sharers are the targets other than target whose image has the layer.
+func (t *tracker) sharers(target, layer string) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(t.layer[layer]), func(s string) bool { return s == target })
 }
 
 func stepOf(r *lower.Result, s lower.Step, total int) executor.Step {
