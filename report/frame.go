@@ -281,7 +281,8 @@ func (v *tty) finished(t *ttyTarget, r executor.TargetResult) spans {
 	case executor.Failed:
 		mark = "✘"
 	}
-	line := spans{{" " + mark + " ", code}, {pad(t.name, v.names) + "  ", bold}, {string(r.State), code}}
+	name := pad(t.name, v.names) + "  "
+	line := spans{{" " + mark + " ", code}, {name, bold}, {string(r.State), code}}
 	switch r.State {
 	case executor.Failed:
 		return append(line, span{failedAt(r), plainText})

@@ -48,7 +48,8 @@ func newPlain(t Terminal) (view, *sink) {
 	v := &plain{s: t.surface(t.Err), steps: map[string]*plainStep{}, last: time.Now()}
 	v.s.ci = true // lines may end up in a log that is read by machines
 	v.out = newSink(t.Err, lineLimit, func(lost int) []byte {
-		return fmt.Appendf(nil, "strata | %d parts of the output left out, it was not read in time\n", lost)
+		const text = "strata | %d parts of the output left out, it was not read in time\n"
+		return fmt.Appendf(nil, text, lost)
 	})
 	return v, v.out
 }

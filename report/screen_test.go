@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -102,8 +103,10 @@ func (s *screen) escape(text string) int {
 			}
 		}
 	case final == 'A':
-		var n int
-		fmt.Sscan(args, &n)
+		n, err := strconv.Atoi(args)
+		if err != nil {
+			s.complain("not a number: %q", args)
+		}
 		s.y, s.wrap = max(0, s.y-n), false
 	default:
 		s.complain("unknown sequence %q", text[:end+1])

@@ -62,6 +62,16 @@ func size(columns int, files ...*os.File) (width, height int) {
 	return columns, 0
 }
 
+// EraseProgress removes what a TTY view has drawn below the cursor. It is for a
+// process that ends without waiting for Progress, which cleans up by itself.
+func (t Terminal) EraseProgress() error {
+	if !t.IsTTY {
+		return nil
+	}
+	_, err := io.WriteString(t.Err, eraseBelow)
+	return err
+}
+
 // detectCI names the CI system around us. Those whose log readers act on
 // commands in the text are told apart.
 func detectCI(env func(string) string) string {

@@ -2,6 +2,7 @@ package report
 
 import (
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/containerd/console"
@@ -100,5 +101,26 @@ func TestSurface(t *testing.T) {
 	}
 	if got, want := (Terminal{}).surface(&err), (surface{ci: true}); got != want {
 		t.Errorf("a file: %+v, want %+v", got, want)
+	}
+}
+
+// TestEraseProgress leaves a build in the middle of a frame.
+func TestEraseProgress(t *testing.T) {
+	s := newScreen(40, 10)
+	term := Terminal{Err: s, IsTTY: true, Size: s.size}
+	v := &tty{out: newSink(s, 0, nil), size: s.size, targets: map[string]*ttyTarget{}}
+	v.tick()
+	if err := v.out.close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if drawn := s.String(); !strings.Contains(drawn, "0 targets") {
+		t.Fatalf("nothing was drawn: %q", drawn)
+	}
+	if err := term.EraseProgress(); err != nil || s.String() != "▮\n" {
+		t.Errorf("left %q, %v", s, err)
+	}
+	var file screen
+	if err := (Terminal{Err: &file}).EraseProgress(); err != nil || file.frames > 0 {
+		t.Errorf("a file was written to: %v", err)
 	}
 }
