@@ -3,6 +3,7 @@ package lower
 import (
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/moby/buildkit/solver/errdefs"
@@ -126,9 +127,12 @@ func errorLines(err error) (first, last int) {
 	return 0, 0
 }
 
+// parseErrorLine is how BuildKit's parser says a line that we say better.
+var parseErrorLine = regexp.MustCompile(`dockerfile parse error on line \d+: `)
+
 // clean drops the wrapping that tells of the machinery, not of the mistake.
 func clean(err error) error {
-	msg := err.Error()
+	msg := parseErrorLine.ReplaceAllString(err.Error(), "")
 	for _, noise := range []string{"failed to solve: ", "failed to read dockerfile: "} {
 		msg = strings.TrimPrefix(msg, noise)
 	}

@@ -110,7 +110,7 @@ func (a *app) build(ctx context.Context, cmd *cobra.Command, opts buildOptions) 
 	}
 	if err := buildkit.Clashes(r.sel.Targets); err != nil {
 		if r.cfg.Mode == config.ModeStrata {
-			return r.cfg.Diagnose(err)
+			return r.summarize("Targets overwrite each other", r.cfg.Diagnose(err))
 		}
 		a.warn(err) // bake lets the last one win
 	}
@@ -161,9 +161,17 @@ func (r *buildRun) check(*cobra.Command) error {
 // denied shows each request at the line that makes it.
 func (r *buildRun) denied(err error) error {
 	if d, ok := errors.AsType[*grant.DeniedError](err); ok {
-		return withStatus(exitDenied, r.cfg.Diagnose(d.TargetErrors()))
+		return withStatus(exitDenied, r.summarize("Not allowed", r.cfg.Diagnose(d.TargetErrors())))
 	}
 	return withStatus(exitDenied, err)
+}
+
+// summarize says in one word what all of e is about.
+func (*buildRun) summarize(what string, e *config.Error) *config.Error {
+	for _, d := range e.Diags {
+		d.Summary = what
+	}
+	return e
 }
 
 // open connects to the engine and makes the builder.
@@ -413,7 +421,7 @@ func (r *buildRun) prepareError(err error) error {
 		case isSource:
 			out.AddSource(se.Place.File, se.Text, se.Place.Line, se.EndLine, "Dockerfile mistake", fmt.Sprintf("Target %q: %v.", se.Target, se.Err))
 		case isTarget:
-			out.Diags = append(out.Diags, r.cfg.Diagnose(te).Diags...)
+			out.Diags = append(out.Diags, r.summarize("Target cannot be built", r.cfg.Diagnose(te)).Diags...)
 		default:
 			others = append(others, e)
 		}

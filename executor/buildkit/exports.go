@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/distribution/reference"
 	"github.com/moby/buildkit/client"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -62,12 +63,29 @@ func (b *Builder) exportsOf(t *config.Target) (*exports, error) {
 		outputs = []config.Output{{Type: "image"}}
 	}
 	var errs []error
+	for _, tag := range t.Tags {
+		if err := checkTag(tag); err != nil {
+			errs = append(errs, &graph.TargetError{ID: graph.ID(t.Name), Attr: "tags", Err: err})
+		}
+	}
 	for _, o := range outputs {
 		if err := b.addExport(x, t, o); err != nil {
 			errs = append(errs, &graph.TargetError{ID: graph.ID(t.Name), Attr: "output", Err: err})
 		}
 	}
 	return x, errors.Join(errs...)
+}
+
+// checkTag refuses what no registry would take.
+func checkTag(tag string) error {
+	named, err := reference.ParseNormalizedNamed(tag)
+	if err != nil {
+		return fmt.Errorf("the tag %q is no image name: %w; write [HOST/]NAME[:TAG] in lower case", tag, err)
+	}
+	if _, ok := named.(reference.Digested); ok {
+		return fmt.Errorf("the tag %q has a digest; only a build can tell the digest", tag)
+	}
+	return nil
 }
 
 func (b *Builder) addExport(x *exports, t *config.Target, o config.Output) error {
