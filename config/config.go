@@ -45,8 +45,11 @@ type LoadOptions struct {
 	Files []string
 	// Stdin is read when Files has "-".
 	Stdin io.Reader
-	// LookupEnv answers for environment variables; nil means there are none.
+	// LookupEnv answers for environment variables; nil means those in Environ.
 	LookupEnv func(string) (string, bool)
+	// Environ are environment variables as from os.Environ. Compose files need
+	// the list, all else LookupEnv.
+	Environ []string
 	// Vars are values of variables that win over the environment.
 	Vars map[string]string
 	// Mode is the dialect; the zero value chooses by file name.
@@ -69,6 +72,8 @@ type Config struct {
 	specs  map[string]*spec // by name; blocks of one name merged, inherits not
 	groups []*group
 	env    func(string) (string, bool)
+
+	variables []ListedVariable
 }
 
 // A group is a name for several targets and groups.
@@ -90,6 +95,14 @@ type Request struct {
 	Push, Load bool
 	// NoCache and Pull override the attributes of the same name when not nil.
 	NoCache, Pull *bool
+	// Call is what to do instead of building: check, outline, targets. "" and
+	// build override nothing.
+	Call string
+	// SBOM and Provenance are attestations for all targets: true, false or
+	// parameters such as mode=max.
+	SBOM, Provenance string
+	// Policy are options of source policies for all targets.
+	Policy []string
 }
 
 // A Selection is the answer to a Request.
@@ -103,6 +116,10 @@ type Selection struct {
 	Graph *graph.Graph
 	// Warnings are what is suspicious but not wrong in the chosen targets.
 	Warnings hcl.Diagnostics
+
+	groups  map[string]*group // to print
+	config  *Config
+	granted Grants // what overrides named
 }
 
 // Load reads and evaluates the files. Problems with what they say are joined in
@@ -135,6 +152,7 @@ func (m *module) config(opts LoadOptions) (*Config, error) {
 		return nil, &Error{Diags: errs, Files: m.files}
 	}
 	c.Warnings = warnings
+	c.variables = e.listVariables()
 	return c, nil
 }
 

@@ -275,6 +275,9 @@ func (c *Config) noTarget(name string) string {
 
 // suggest returns the known name most like name, or "".
 func suggest(name string, known []string) string {
+	if name == "" {
+		return ""
+	}
 	best, least := "", max(len(name)/3, min(len(name)/2, 2))+1
 	for _, k := range known {
 		d := levenshtein.Distance(name, k, nil)

@@ -50,12 +50,22 @@ func (r *resolver) parseOverrides(req Request) map[string]*override {
 	if req.Load {
 		all = append(all, "*.load=true")
 	}
+	if call := callName(req.Call); call != "" {
+		all = append(all, "*.call="+call)
+	}
 	if req.NoCache != nil {
 		all = append(all, fmt.Sprintf("*.no-cache=%t", *req.NoCache))
 	}
 	if req.Pull != nil {
 		all = append(all, fmt.Sprintf("*.pull=%t", *req.Pull))
 	}
+	if req.SBOM != "" {
+		all = append(all, "*.attest="+attestFlag("sbom", req.SBOM))
+	}
+	if req.Provenance != "" {
+		all = append(all, "*.attest="+attestFlag("provenance", req.Provenance))
+	}
+	all = append(all, r.policyFlags(req.Policy)...)
 	out := map[string]*override{}
 	for _, text := range all {
 		if err := r.parseOverride(text, out); err != nil {
@@ -64,6 +74,53 @@ func (r *resolver) parseOverrides(req Request) map[string]*override {
 				Detail: fmt.Sprintf("--set %s: %s.", text, err),
 			})
 		}
+	}
+	return out
+}
+
+// callName is how the methods of --call are named in a target.
+func callName(method string) string {
+	name, _, _ := strings.Cut(method, ",")
+	switch name {
+	case "build":
+		return ""
+	case "check":
+		return "lint"
+	}
+	return name
+}
+
+// attestFlag is the attestation that a flag's value stands for.
+func attestFlag(typ, value string) string {
+	if on, err := strconv.ParseBool(value); err == nil {
+		return fmt.Sprintf("type=%s,disabled=%t", typ, !on)
+	}
+	return fmt.Sprintf("type=%s,%s", typ, value)
+}
+
+// policyFlags turns --policy into overrides. A flag can switch policies and not
+// name files: those come from where the targets are declared.
+func (r *resolver) policyFlags(flags []string) []string {
+	var out []string
+	for _, text := range flags {
+		p, err := parsePolicy(text)
+		switch {
+		case err != nil:
+		case len(p.Files) > 0:
+			err = errors.New("files are named in the build file")
+		case p.Reset:
+			err = errors.New("policies are composed in the build file")
+		case p.Disabled && (p.Strict != nil || p.LogLevel != "" || len(flags) > 1):
+			err = errors.New("disabled can not be combined with other options")
+		case p.Disabled:
+			r.noPolicy = true
+			return nil
+		}
+		if err != nil {
+			r.report(&hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Invalid policy", Detail: fmt.Sprintf("--policy %s: %s.", text, err)})
+			continue
+		}
+		out = append(out, "*.policy+="+text)
 	}
 	return out
 }

@@ -33,13 +33,17 @@ type resolver struct {
 	queue     []string // chosen, in the order met
 	implicit  map[string]bool
 	from      map[string]hcl.Range // which entry of a group asked for a target
+	granted   Grants               // by overrides
+	noPolicy  bool                 // policies are switched off
+	asked     []string             // groups and targets, patterns resolved
+	seen      map[string]bool      // groups among them and in them
 	diags     hcl.Diagnostics
 }
 
 func newResolver(c *Config) *resolver {
 	return &resolver{
 		Config: c, done: map[string]*spec{}, chosen: map[string]*spec{},
-		implicit: map[string]bool{}, from: map[string]hcl.Range{},
+		implicit: map[string]bool{}, from: map[string]hcl.Range{}, seen: map[string]bool{},
 	}
 }
 
@@ -62,12 +66,42 @@ func (r *resolver) names(args []string) []string {
 		}
 	}
 	var out []string
+	r.asked = nil
 	for _, arg := range args {
-		for _, name := range r.match(strings.ReplaceAll(arg, ".", "_")) {
-			out = append(out, r.members(name, map[string]bool{})...)
-		}
+		r.asked = append(r.asked, r.match(strings.ReplaceAll(arg, ".", "_"))...)
+	}
+	r.asked = dropRepeats(r.asked)
+	for _, name := range r.asked {
+		out = append(out, r.members(name, map[string]bool{})...)
 	}
 	return dropRepeats(out)
+}
+
+// printedGroups are the groups that print shows: those that were asked for, with
+// the groups in them, and as "default" all that was asked for.
+func (r *resolver) printedGroups() map[string]*group {
+	out := map[string]*group{}
+	for name := range r.seen {
+		out[name] = r.findGroup(name)
+	}
+	for _, name := range r.asked {
+		def := out["default"]
+		if def != nil && name == "default" {
+			continue
+		}
+		whole := &group{name: "default"}
+		if def != nil {
+			*whole = *def
+		}
+		whole.targets = append(slices.Clone(whole.targets), name)
+		out["default"] = whole
+	}
+	if def := out["default"]; def != nil {
+		sorted := *def
+		sorted.targets = slices.Sorted(slices.Values(dropRepeats(def.targets)))
+		out["default"] = &sorted
+	}
+	return out
 }
 
 func (r *resolver) noDefault() *hcl.Diagnostic {
@@ -133,6 +167,7 @@ func (r *resolver) members(name string, open map[string]bool) []string {
 	if g == nil || open[name] {
 		return []string{name}
 	}
+	r.seen[name] = true
 	open[name] = true
 	defer delete(open, name)
 	var out []string
@@ -140,9 +175,13 @@ func (r *resolver) members(name string, open map[string]bool) []string {
 		if i < len(g.places) && r.from[member].Filename == "" {
 			r.from[member] = g.places[i]
 		}
-		out = append(out, r.members(member, open)...)
+		inner := r.members(member, open)
+		if len(inner) == 0 && r.Mode == ModeBake {
+			inner = []string{member} // bake takes an empty group for a target
+		}
+		out = append(out, inner...)
 	}
-	return out
+	return dropRepeats(out)
 }
 
 // choose adds the target called name to what is built.
@@ -156,19 +195,64 @@ func (r *resolver) choose(name string, from hcl.Range) {
 	}
 	s = s.clone()
 	s.complete()
+	if r.noPolicy {
+		s.policy = []Policy{{Disabled: true}}
+	}
+	r.sourceDate(s)
+	r.report(s.check()...)
 	r.chosen[name] = s
 	r.queue = append(r.queue, name)
 }
 
-// complete fills in what is assumed when nothing is said.
-func (s *spec) complete() {
-	if s.context == nil {
-		dot := "."
-		s.context = &dot
+// grant notes the paths and privileges that an override names: who writes them on
+// the command line means them.
+func (r *resolver) grant(o *override, s *spec) {
+	if o == nil {
+		return
 	}
-	if s.dockerfile == nil || *s.dockerfile == "" {
-		name := "Dockerfile"
-		s.dockerfile = &name
+	for _, key := range o.keys {
+		name, sub, _ := strings.Cut(key, ".")
+		switch name {
+		case "output":
+			for _, out := range s.outputs {
+				r.granted.Write = append(r.granted.Write, out.Dest)
+			}
+		case "cache-from":
+			for _, c := range s.cacheFrom {
+				r.granted.Read = append(r.granted.Read, c.Attrs["src"])
+			}
+		case "cache-to":
+			for _, c := range s.cacheTo {
+				r.granted.Write = append(r.granted.Write, c.Attrs["dest"])
+			}
+		case "ssh":
+			for _, x := range s.ssh {
+				r.granted.Read = append(r.granted.Read, x.Paths...)
+			}
+		case "secret":
+			for _, x := range s.secrets {
+				if sub == "" || sub == x.ID {
+					r.granted.Read = append(r.granted.Read, x.Source)
+				}
+			}
+		case "entitlement":
+			r.granted.NetworkHost = r.granted.NetworkHost || slices.Contains(o.values[key].list, "network.host")
+			r.granted.SecurityInsecure = r.granted.SecurityInsecure || slices.Contains(o.values[key].list, "security.insecure")
+		}
+	}
+	empty := func(p string) bool { return p == "" }
+	r.granted.Read = slices.DeleteFunc(r.granted.Read, empty)
+	r.granted.Write = slices.DeleteFunc(r.granted.Write, empty)
+}
+
+// sourceDate hands SOURCE_DATE_EPOCH on to targets that do not set it.
+func (r *resolver) sourceDate(s *spec) {
+	const name = "SOURCE_DATE_EPOCH"
+	if _, set := s.args[name]; set || r.env == nil {
+		return
+	}
+	if v, ok := r.env(name); ok && v != "" {
+		setEntry(&s.args, name, v)
 	}
 }
 
@@ -200,6 +284,7 @@ func (r *resolver) resolve(name string, from hcl.Range, open []string) *spec {
 	out.merge(declared, r.Mode)
 	out.name, out.rng = declared.name, declared.rng
 	r.report(r.overrides[name].apply(out)...)
+	r.grant(r.overrides[name], out)
 	out.normalize()
 	if whole {
 		r.done[name] = out
@@ -277,7 +362,7 @@ func (r *resolver) selection(requested []string) (*Selection, error) {
 	targets := map[graph.ID]*Target{}
 	var nodes []graph.Node
 	for _, name := range r.declaredOrder() {
-		t := r.chosen[name].target()
+		t := r.chosen[name].target(r.Dir)
 		t.Implicit = r.implicit[name]
 		t.needPlaces = map[graph.ID]hcl.Range{}
 		for _, n := range t.spec.needs() {
@@ -298,7 +383,7 @@ func (r *resolver) selection(requested []string) (*Selection, error) {
 		r.report(r.diagnose(err, targets)...)
 		return nil, r.failure()
 	}
-	sel := &Selection{Requested: requested, Graph: g}
+	sel := &Selection{Requested: requested, Graph: g, groups: r.printedGroups(), config: r.Config, granted: r.granted}
 	for _, id := range g.Order() {
 		sel.Targets = append(sel.Targets, targets[id])
 	}

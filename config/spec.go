@@ -41,6 +41,8 @@ type spec struct {
 	policy       []Policy
 	steps        *script
 
+	implicitSSH bool // the context needs the default agent
+
 	rng    hcl.Range            // the header
 	places map[string]hcl.Range // see Target.Places
 }
@@ -65,14 +67,14 @@ func (s *spec) clone() *spec {
 }
 
 // target makes the final form of s.
-func (s *spec) target() *Target {
+func (s *spec) target(dir string) *Target {
 	t := &Target{
 		Name: s.name, Description: s.description,
-		Context: deref(s.context), Contexts: s.contexts,
-		Dockerfile: deref(s.dockerfile), DockerfileInline: s.inline,
+		Context: deref(s.context), Contexts: s.contextsForBuild(),
+		Dockerfile: s.dockerfileForBuild(dir), DockerfileInline: s.inline,
 		Stage: deref(s.stage), Args: values(s.args), Labels: values(s.labels),
 		Annotations: s.annotations, Tags: s.tags, Platforms: s.platforms,
-		Outputs: s.outputs, Secrets: s.secrets, SSH: s.ssh,
+		Outputs: s.outputs, Secrets: s.secrets, SSH: s.agents(),
 		CacheFrom: s.cacheFrom, CacheTo: s.cacheTo, Attest: s.attest,
 		NoCache: s.noCache != nil && *s.noCache, NoCacheFilter: s.noCacheFilt,
 		Pull: s.pull != nil && *s.pull, Network: deref(s.network),
@@ -117,4 +119,12 @@ func values(m map[string]*string) map[string]string {
 		}
 	}
 	return out
+}
+
+// agents are the ssh agents, with the one that a git context needs.
+func (s *spec) agents() []SSH {
+	if s.implicitSSH {
+		return []SSH{{ID: "default"}}
+	}
+	return s.ssh
 }
