@@ -25,8 +25,11 @@ import (
 // complete fills in what is assumed when nothing is said and cleans the context.
 func (s *spec) complete() {
 	context := "."
-	if s.context != nil {
+	switch {
+	case s.context != nil:
 		context = *s.context
+	case s.base.assumed:
+		context = rebased(*s.base.def, context)
 	}
 	if !strings.HasPrefix(context, "cwd://") && !isRemote(context) {
 		context = path.Clean(context)

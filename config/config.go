@@ -72,6 +72,7 @@ type Config struct {
 	specs  map[string]*spec // by name; blocks of one name merged, inherits not
 	groups []*group
 	env    func(string) (string, bool)
+	varEnv func(string) (string, bool) // nil if variables may not come from there
 
 	variables []ListedVariable
 }
@@ -125,25 +126,63 @@ type Selection struct {
 // Load reads and evaluates the files. Problems with what they say are joined in
 // an *Error; all that could be found are reported, not just the first.
 func Load(ctx context.Context, opts LoadOptions) (*Config, error) {
+	opts = opts.withEnviron()
 	files, mode, diags := opts.read(ctx)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	m := newModule(mode)
 	m.report(diags...)
+	return m.load(files, opts)
+}
+
+// load parses and evaluates files.
+func (m *module) load(files []source, opts LoadOptions) (*Config, error) {
+	services, err := newComposer(m, opts)
+	if err != nil {
+		return nil, err
+	}
+	empty := true
 	for _, f := range files {
+		empty = empty && len(f.data) == 0
+		if len(f.data) == 0 && m.mode == ModeBake || services.add(f) {
+			continue
+		}
 		m.parse(f)
 	}
-	return m.config(opts)
+	if empty && len(files) > 0 && m.mode == ModeBake {
+		m.report(problem(hcl.Range{Filename: files[0].name}, "No build file", "The file is empty."))
+	}
+	relative, err := opts.relativePaths()
+	if err != nil {
+		m.report(problem(hcl.Range{}, "Invalid setting", "BUILDX_BAKE_FILE_RELATIVE_PATHS is neither true nor false."))
+	}
+	return m.config(opts, services, relative)
 }
 
 // config evaluates what was read.
-func (m *module) config(opts LoadOptions) (*Config, error) {
-	c := &Config{Dir: opts.Dir, Mode: m.mode, Files: m.files, specs: map[string]*spec{}, env: opts.LookupEnv}
-	e := newEvaluator(m, outside{env: opts.LookupEnv, vars: opts.Vars}, opts.builtins())
+func (m *module) config(opts LoadOptions, services *composer, relative bool) (*Config, error) {
+	c := &Config{
+		Dir: opts.Dir, Mode: m.mode, Files: m.files, specs: map[string]*spec{},
+		env: opts.LookupEnv, varEnv: opts.envForVariables(),
+	}
+	e := newEvaluator(m, outside{env: c.varEnv, vars: opts.Vars}, opts.builtins())
 	unread := m.diags.HasErrors()
 	e.evaluate()
+	specs, all := services.targets()
+	for _, s := range specs {
+		if len(services.files) > 0 {
+			s.composeBase(services.files[0].name)
+		}
+		c.addTarget(s)
+	}
+	if all != nil {
+		c.addGroup(all)
+	}
 	c.declare(e)
+	if relative {
+		c.rebase()
+	}
 	if m.mode == ModeStrata && !unread {
 		m.report(c.verify(e.unnamed)...)
 	}
@@ -227,6 +266,7 @@ func (c *Config) declare(e *evaluator) {
 	var labels []string
 	for _, b := range e.targets {
 		for _, in := range b.instances {
+			in.noteBase()
 			c.addTarget(in.spec)
 			if made[b.name] == nil {
 				labels = append(labels, b.name)
@@ -236,7 +276,7 @@ func (c *Config) declare(e *evaluator) {
 	}
 	for _, b := range e.groups {
 		if g := e.group[b.name]; g.block == b {
-			c.addGroup(&group{name: g.name, description: g.description, targets: dropRepeats(g.targets), rng: g.rng, places: g.places})
+			c.addGroup(&group{name: g.name, description: g.description, targets: g.members(), rng: g.rng, places: g.places})
 		}
 	}
 	for _, label := range labels {
@@ -275,6 +315,14 @@ func (c *Config) findGroup(name string) *group {
 		}
 	}
 	return nil
+}
+
+// members are the targets, each once; nil only if none were said.
+func (g *groupDecl) members() []string {
+	if g.targets == nil {
+		return nil
+	}
+	return dropRepeats(g.targets)
 }
 
 // dropRepeats removes repeated strings and keeps empty ones.

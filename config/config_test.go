@@ -22,8 +22,7 @@ func load(t *testing.T, files map[string]string, opts LoadOptions) (*Config, err
 // loadText reads text as build.hcl without touching the disk.
 func loadText(text string) (*Config, error) {
 	m := newModule(ModeStrata)
-	m.parse(source{OwnFile, []byte(text)})
-	return m.config(LoadOptions{})
+	return m.load([]source{{OwnFile, []byte(text)}}, LoadOptions{})
 }
 
 // resolveText returns what the default target or group of text builds.

@@ -40,7 +40,9 @@ type source struct {
 func (o LoadOptions) read(ctx context.Context) ([]source, Mode, hcl.Diagnostics) {
 	names, optional := o.Files, false
 	if len(names) == 0 {
-		names, optional = bakeFiles, true
+		if names = o.filesFromEnv(); len(names) == 0 {
+			names, optional = bakeFiles, true
+		}
 		if _, err := os.Stat(o.path(OwnFile)); err == nil && o.Mode != ModeBake {
 			names, optional = []string{OwnFile}, false
 		}

@@ -58,8 +58,7 @@ func TestThreat_T03_deepJSON(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newModule(ModeBake)
-			m.parse(source{"docker-bake.json", []byte(text)})
-			if _, err := m.config(LoadOptions{}); err == nil {
+			if _, err := m.load([]source{{"docker-bake.json", []byte(text)}}, LoadOptions{}); err == nil {
 				t.Error("no error")
 			}
 		})
@@ -142,8 +141,7 @@ func FuzzLoad(f *testing.F) {
 		}
 		for _, name := range []string{"build.hcl", "x.json"} {
 			m := newModule(mode)
-			m.parse(source{name, []byte(text)})
-			c, err := m.config(LoadOptions{})
+			c, err := m.load([]source{{name, []byte(text)}}, LoadOptions{})
 			if err != nil {
 				_ = err.(*Error).Write(&strings.Builder{}, true, 80)
 				continue

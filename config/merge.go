@@ -12,6 +12,7 @@ import (
 // for repeated blocks: most attributes are replaced by what over says, maps are
 // merged by key, and some lists grow. Null says nothing and removes nothing.
 func (s *spec) merge(over *spec, mode Mode) {
+	s.base.merge(over)
 	s.mergeSource(over, mode)
 	s.mergeMaps(over)
 	s.mergeLists(over)

@@ -162,7 +162,7 @@ func (r *resolver) parseOverride(text string, out map[string]*override) error {
 		if out[target] == nil {
 			out[target] = &override{values: map[string]*change{}}
 		}
-		if err := out[target].add(set, r.env); err != nil {
+		if err := out[target].add(set, r.varEnv); err != nil {
 			return err
 		}
 	}
@@ -290,7 +290,7 @@ func (s *spec) override(key, sub string, hasSub bool, c *change) error {
 	value := c.value
 	switch key {
 	case "context":
-		s.context = &value
+		s.context, s.base.context = &value, nil
 	case "dockerfile":
 		s.dockerfile, s.steps = &value, nil
 	case "target":

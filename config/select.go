@@ -98,7 +98,10 @@ func (r *resolver) printedGroups() map[string]*group {
 	}
 	if def := out["default"]; def != nil {
 		sorted := *def
-		sorted.targets = slices.Sorted(slices.Values(dropRepeats(def.targets)))
+		if def.targets != nil {
+			sorted.targets = dropRepeats(def.targets)
+			slices.Sort(sorted.targets)
+		}
 		out["default"] = &sorted
 	}
 	return out

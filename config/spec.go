@@ -41,6 +41,7 @@ type spec struct {
 	policy       []Policy
 	steps        *script
 
+	base        base // what paths are relative to
 	implicitSSH bool // the context needs the default agent
 
 	rng    hcl.Range            // the header
@@ -63,6 +64,7 @@ func (s *spec) clone() *spec {
 	c.labels = maps.Clone(s.labels)
 	c.extraHosts = maps.Clone(s.extraHosts)
 	c.outputs = cloneOutputs(s.outputs)
+	c.base.contexts = maps.Clone(s.base.contexts)
 	return &c
 }
 
