@@ -90,6 +90,9 @@ func newApp(std streams) *app {
 	return a
 }
 
+// restoreTerminal leaves no half-drawn progress behind.
+func (a *app) restoreTerminal() { _ = a.term().EraseProgress() }
+
 // warn tells what went wrong without harm to what was asked for.
 func (a *app) warn(err error) {
 	fmt.Fprintf(a.err, "Warning: %s\n", report.Sanitize(err.Error(), false))

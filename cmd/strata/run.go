@@ -82,7 +82,7 @@ func run(args []string, std streams) (status int) {
 			status = exitInternal
 		}
 	}()
-	ctx, sig, stop := notify(context.Background())
+	ctx, sig, stop := notify(context.Background(), a.restoreTerminal)
 	defer stop()
 	root := newRootCmd(a)
 	root.SetArgs(args)
@@ -100,8 +100,10 @@ func quietLibraries(args []string) {
 }
 
 // notify cancels the context at the first INT, TERM or HUP and remembers which;
-// at the second the process ends at once.
-func notify(parent context.Context) (context.Context, *atomic.Int32, func()) {
+// at the second the process ends at once, after last. A closed pipe must not
+// end a build, so PIPE is received and forgotten; ignoring it would be
+// inherited by child processes.
+func notify(parent context.Context, last func()) (context.Context, *atomic.Int32, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	got := new(atomic.Int32)
 	ch := make(chan os.Signal, 2)
@@ -110,6 +112,8 @@ func notify(parent context.Context) (context.Context, *atomic.Int32, func()) {
 		watched = append(watched, syscall.SIGHUP)
 	}
 	signal.Notify(ch, watched...)
+	pipes := make(chan os.Signal, 1)
+	signal.Notify(pipes, syscall.SIGPIPE)
 	done := make(chan struct{})
 	go func() {
 		for {
@@ -117,6 +121,7 @@ func notify(parent context.Context) (context.Context, *atomic.Int32, func()) {
 			case s := <-ch:
 				n, _ := s.(syscall.Signal)
 				if got.Swap(int32(n)) != 0 {
+					last()
 					os.Exit(128 + int(n))
 				}
 				cancel(fmt.Errorf("stopped by %s", s))
@@ -127,6 +132,7 @@ func notify(parent context.Context) (context.Context, *atomic.Int32, func()) {
 	}()
 	return ctx, got, func() {
 		signal.Stop(ch)
+		signal.Stop(pipes)
 		close(done)
 		cancel(nil)
 	}
