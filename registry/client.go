@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
@@ -23,6 +26,7 @@ type Client struct {
 	retry      *retry
 	http       *http.Client
 	authorizer docker.Authorizer
+	puller     func() (*remote.Puller, error) // logs in once a repository
 }
 
 // A ClientOption changes how a client is made.
@@ -54,6 +58,9 @@ func NewClient(s Settings, keys *Keychain, opts ...ClientOption) *Client {
 	}
 	c.http = &http.Client{Transport: c.retry}
 	c.authorizer = docker.NewDockerAuthorizer(docker.WithAuthClient(c.http), docker.WithAuthCreds(keys.secret))
+	c.puller = sync.OnceValues(func() (*remote.Puller, error) {
+		return remote.NewPuller(c.Options(context.Background())...)
+	})
 	return c
 }
 
@@ -103,27 +110,66 @@ func (c *Client) Options(ctx context.Context) []remote.Option {
 // Get reads the manifest or index of ref, from the mirrors of its registry
 // first. Its error is an *Error or a *ReferenceError.
 func (c *Client) Get(ctx context.Context, ref string) (*remote.Descriptor, error) {
+	return fromAnywhere(ctx, c, ref, func(p *remote.Puller, n name.Reference) (*remote.Descriptor, error) {
+		return p.Get(ctx, n)
+	})
+}
+
+// Blob reads a manifest, an index or a config that the image ref consists of.
+func (c *Client) Blob(ctx context.Context, ref string, desc v1.Descriptor) ([]byte, error) {
+	if desc.Size > maxManifest {
+		return nil, fmt.Errorf("blob %s of %d bytes %w", desc.Digest, desc.Size, errTooLarge)
+	}
+	return fromAnywhere(ctx, c, ref, func(p *remote.Puller, n name.Reference) ([]byte, error) {
+		blob := n.Context().Digest(desc.Digest.String())
+		if desc.MediaType.IsImage() || desc.MediaType.IsIndex() {
+			d, err := p.Get(ctx, blob)
+			if err != nil {
+				return nil, err
+			}
+			return d.Manifest, nil
+		}
+		l, err := p.Layer(ctx, blob)
+		if err != nil {
+			return nil, err
+		}
+		r, err := l.Compressed()
+		if err != nil {
+			return nil, err
+		}
+		defer r.Close()
+		return io.ReadAll(io.LimitReader(r, maxManifest))
+	})
+}
+
+// fromAnywhere asks the mirrors of ref's registry and then the registry itself.
+func fromAnywhere[T any](ctx context.Context, c *Client, ref string, ask func(*remote.Puller, name.Reference) (T, error)) (T, error) {
+	var none T
 	n, err := c.Parse(ref)
 	if err != nil {
-		return nil, err
+		return none, err
+	}
+	p, err := c.puller()
+	if err != nil {
+		return none, err
 	}
 	var failed string
 	for _, m := range c.mirrors(n) {
-		desc, err := remote.Get(m, c.Options(ctx)...)
+		got, err := ask(p, m)
 		if err == nil {
-			return desc, nil
+			return got, nil
 		}
 		failed += fmt.Sprintf("; mirror %s: %v", m.Context().RegistryStr(), err)
 	}
-	desc, err := remote.Get(n, c.Options(ctx)...)
+	got, err := ask(p, n)
 	if err == nil {
-		return desc, nil
+		return got, nil
 	}
 	err = c.Explain(ctx, "reading", ref, err)
 	if e, ok := errors.AsType[*Error](err); ok && failed != "" {
 		e.Err = fmt.Errorf("%w%s", e.Err, failed)
 	}
-	return nil, err
+	return none, err
 }
 
 // mirrors names n in each mirror of its registry.

@@ -79,7 +79,7 @@ func Open(dir string, opts ...Option) (*Store, error) {
 	for _, opt := range opts {
 		opt(s)
 	}
-	if err := checkDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := CheckDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	return s, nil
@@ -101,28 +101,30 @@ func (s *Store) Close() error {
 	return err
 }
 
-// A DirError says that a directory cannot hold images. It is a matter of
+// A DirError says that a directory is not the user's own. It is a matter of
 // permission.
 type DirError struct{ Dir, Reason string }
 
 // Error names the directory and says what is wrong with it.
-func (e *DirError) Error() string { return fmt.Sprintf("image store %s %s", e.Dir, e.Reason) }
+func (e *DirError) Error() string { return fmt.Sprintf("directory %s %s", e.Dir, e.Reason) }
 
 // Is makes a DirError a case of fs.ErrPermission.
 func (e *DirError) Is(target error) bool { return target == fs.ErrPermission }
 
-func checkDir(dir string) error {
+// CheckDir refuses a directory that is a symbolic link, or that others own or
+// can write to, with a *DirError.
+func CheckDir(dir string) error {
 	fi, err := os.Lstat(dir)
 	if err != nil {
-		return fmt.Errorf("opening the image store: %w", err)
+		return err
 	}
 	switch st, ok := fi.Sys().(*syscall.Stat_t); {
 	case fi.Mode()&fs.ModeSymlink != 0:
-		return &DirError{dir, "is a symbolic link; set STRATA_STORE to where it leads if that is meant"}
+		return &DirError{dir, "is a symbolic link; name the directory it leads to if that is meant"}
 	case !fi.IsDir():
 		return &DirError{dir, "is not a directory"}
 	case ok && int(st.Uid) != os.Geteuid():
-		return &DirError{dir, fmt.Sprintf("belongs to user %d; set STRATA_STORE to a directory of your own", st.Uid)}
+		return &DirError{dir, fmt.Sprintf("belongs to user %d, not to you", st.Uid)}
 	case fi.Mode().Perm()&0o022 != 0:
 		return &DirError{dir, "can be written to by others; chmod go-w it"}
 	}
@@ -134,7 +136,7 @@ func (s *Store) create() error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return fmt.Errorf("making the image store: %w", err)
 	}
-	if err := checkDir(s.dir); err != nil {
+	if err := CheckDir(s.dir); err != nil {
 		return err
 	}
 	layout := filepath.Join(s.dir, ocispec.ImageLayoutFile)
@@ -152,8 +154,8 @@ func (s *Store) local() (content.Store, error) {
 	if s.blobs != nil {
 		return s.blobs, nil
 	}
-	if err := checkDir(s.dir); err != nil {
-		return nil, err
+	if err := CheckDir(s.dir); err != nil {
+		return nil, fmt.Errorf("opening the image store: %w", err)
 	}
 	blobs, err := local.NewStore(s.dir)
 	if err != nil {

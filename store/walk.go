@@ -87,6 +87,15 @@ func readSmall(ctx context.Context, blobs content.Store, desc ocispec.Descriptor
 	return content.ReadBlob(ctx, blobs, ocispec.Descriptor{Digest: desc.Digest, Size: info.Size})
 }
 
+// Blob reads a manifest, an index or a config of an image in the store.
+func (s *Store) Blob(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
+	blobs, err := s.local()
+	if err != nil {
+		return nil, err
+	}
+	return readSmall(ctx, blobs, desc)
+}
+
 // whole checks that all blobs of an image are there, with their sizes.
 func (s *Store) whole(ctx context.Context, blobs content.Store, desc ocispec.Descriptor) error {
 	return s.walk(ctx, blobs, desc, func(n node) error {
