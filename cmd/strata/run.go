@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -97,6 +98,7 @@ func quietLibraries(args []string) {
 		return
 	}
 	logrus.SetOutput(io.Discard)
+	log.SetOutput(io.Discard)
 }
 
 // notify cancels the context at the first INT, TERM or HUP and remembers which;

@@ -1,6 +1,7 @@
 package buildkit
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -15,12 +16,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/moby/buildkit/client"
 	gwclient "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/session"
 	resolverconfig "github.com/moby/buildkit/util/resolver/config"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/tonistiigi/fsutil"
 	"go.uber.org/goleak"
 
@@ -31,6 +34,7 @@ import (
 	"github.com/strata-build/strata/internal/testkit"
 	"github.com/strata-build/strata/lower"
 	"github.com/strata-build/strata/registry"
+	"github.com/strata-build/strata/store"
 )
 
 // TestMain is the tests, or the engine that they started by this binary.
@@ -69,6 +73,7 @@ type lab struct {
 	mu     sync.Mutex
 	events []executor.Event
 
+	kept   *store.Store
 	remote bool // do as if the engine were a buildkitd of somebody else's
 }
 
@@ -122,7 +127,14 @@ func (l *lab) builder() *Builder {
 	keys := registry.NewKeychain(os.LookupEnv)
 	res := registry.NewResolver(l.settings, keys)
 	l.t.Cleanup(res.Close)
+	kept, err := store.Open(filepath.Join(l.dir, ".kept"))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() { kept.Close() })
+	l.kept = kept
 	b := &Builder{
+		Keep:   keeper{kept},
 		Client: l.engine.Client(), Address: l.engine.Name(), LookupEnv: os.LookupEnv, Stdout: os.Stdout, Layers: !l.remote,
 		Lower: lower.Options{Dir: l.dir, RunID: fmt.Sprint(time.Now().UnixNano()), Resolver: res},
 		Emit: func(e executor.Event) {
@@ -135,6 +147,59 @@ func (l *lab) builder() *Builder {
 		b.Lower.Workers = append(b.Lower.Workers, gwclient.WorkerInfo{ID: w.ID, Platforms: w.Platforms})
 	}
 	return b
+}
+
+// A keeper keeps images as the command does.
+type keeper struct{ store *store.Store }
+
+func (k keeper) Content() content.Store { return k.store.Content() }
+
+func (k keeper) Tag(ctx context.Context, desc ocispec.Descriptor, tags []string, target string) error {
+	return k.store.Tag(ctx, desc, tags, store.Meta{Target: target})
+}
+
+func TestImagesAreKeptUnderTheirTags(t *testing.T) {
+	l := newLab(t)
+	target := &config.Target{Name: "x", Context: ".", DockerfileInline: ptr("FROM busybox\nRUN echo x > /x\n"), Tags: []string{"app:1", "app:2"}}
+	res, _ := l.must(target)
+	for _, tag := range target.Tags {
+		img, err := l.kept.Resolve(t.Context(), tag)
+		if err != nil || img.Digest.String() != res["x"].Digest || img.Size <= 0 {
+			t.Errorf("%s: %+v, %v", tag, img, err)
+		}
+	}
+	if problems, err := l.kept.Check(t.Context(), "app:1"); err != nil || len(problems) > 0 {
+		t.Errorf("check: %v, %v", problems, err)
+	}
+	before := l.mirror.Count("GET .*/blobs/")
+	l.must(target)
+	if n := l.mirror.Count("GET .*/blobs/") - before; n > 1 { // the image config is read to plan
+		t.Errorf("the second build fetched %d blobs", n)
+	}
+	status, out := l.run("app:1", "cat", "/x")
+	if status != 0 || out != "x\n" {
+		t.Errorf("run: status %d, output %q", status, out)
+	}
+	if status, _ := l.run("app:1", "sh", "-c", "exit 7"); status != 7 {
+		t.Errorf("run: status %d, want 7", status)
+	}
+}
+
+// run runs a kept image.
+func (l *lab) run(ref string, args ...string) (int, string) {
+	l.t.Helper()
+	img, err := l.kept.Resolve(l.t.Context(), ref)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	var out bytes.Buffer
+	status, err := RunProcess(l.t.Context(), l.engine.Client(), Process{
+		Image: ref, Digest: img.Digest, Content: l.kept.Content(), Args: args, Stdout: keepOpen{&out}, Stderr: keepOpen{&out},
+	})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return status, out.String()
 }
 
 // build builds targets, given needs first, and returns results by name.
