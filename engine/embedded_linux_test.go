@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -17,23 +19,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/sys/mountinfo"
 	"github.com/tonistiigi/fsutil"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"github.com/strata-build/strata/internal/testkit"
 )
-
-const testPatience = 30 * time.Second
-
-// testContext ends with the test, or when it hangs.
-func testContext(t *testing.T) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), testPatience)
-	t.Cleanup(cancel)
-	return ctx
-}
 
 // embeddedOptions are of an engine of the test's own, which ends with it.
 func embeddedOptions(t *testing.T) Options {
@@ -62,13 +57,6 @@ func embeddedOptions(t *testing.T) Options {
 		}
 	})
 	return opts
-}
-
-func envOf(vars map[string]string) func(string) (string, bool) {
-	return func(name string) (string, bool) {
-		value, ok := vars[name]
-		return value, ok && value != ""
-	}
 }
 
 func mountsBelow(t *testing.T, dir string) []string {
@@ -107,18 +95,50 @@ func mustStatus(t *testing.T, opts Options) StatusInfo {
 	return info
 }
 
-// busybox is a root file system that can run a shell.
-func busybox(t *testing.T) (llb.State, map[string]fsutil.FS) {
+// shellProgram is where a busybox lies, if not in the stand-in image.
+const shellProgram = "STRATA_TEST_SHELL"
+
+// busybox is a statically linked shell with the usual small programs.
+func busybox(t *testing.T) []byte {
 	t.Helper()
-	program, err := os.ReadFile("/bin/busybox")
-	if err != nil {
-		t.Skip("busybox-static is not installed")
+	if path := os.Getenv(shellProgram); path != "" {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
 	}
+	image, err := testkit.Busybox()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := mutate.Extract(image)
+	defer files.Close()
+	r := tar.NewReader(files)
+	for {
+		h, err := r.Next()
+		if err != nil {
+			t.Fatal("looking for busybox in the stand-in image: ", err)
+		}
+		if path.Base(h.Name) != "busybox" {
+			continue
+		}
+		text, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+}
+
+// shellRoot is a root file system with a shell.
+func shellRoot(t *testing.T) (llb.State, map[string]fsutil.FS) {
+	t.Helper()
 	dir := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(dir, "bin"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "bin/sh"), program, 0o755); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "bin/sh"), busybox(t), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	files, err := fsutil.NewFS(dir)
@@ -132,7 +152,7 @@ func busybox(t *testing.T) (llb.State, map[string]fsutil.FS) {
 // solve runs a shell command on busybox and returns what it prints.
 func solve(ctx context.Context, t *testing.T, e *Engine, command string) (string, error) {
 	t.Helper()
-	root, mounts := busybox(t)
+	root, mounts := shellRoot(t)
 	def, err := root.Run(llb.Args([]string{"/bin/sh", "-c", command})).Marshal(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -443,6 +463,28 @@ func TestFault_F20_DamagedStateIsPutAside(t *testing.T) {
 				t.Errorf("got the notices %q", notices)
 			}
 		})
+	}
+}
+
+// T24: what another user has put in the place of a temporary folder is not
+// followed.
+func TestThreat_T24_PlantedTempIsNotFollowed(t *testing.T) {
+	opts := embeddedOptions(t)
+	shared, precious := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(precious, "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	link, foreign := filepath.Join(shared, "link"), filepath.Join(shared, "foreign")
+	err := errors.Join(os.Symlink(precious, link), os.Mkdir(foreign, 0o755), os.Chown(foreign, nobody, nobody),
+		os.WriteFile(filepath.Join(foreign, "file"), nil, 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, temp := range []string{link, foreign} {
+		clearLeftovers("/bin/true", home{opts.Dir}, temp)
+		if _, err := os.Stat(filepath.Join(temp, "file")); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

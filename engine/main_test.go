@@ -4,14 +4,15 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"syscall"
 	"testing"
+	"time"
 
-	"github.com/sirupsen/logrus"
 	"go.uber.org/goleak"
+
+	"github.com/strata-build/strata/internal/testkit"
 )
 
 // TestMain is the tests, or the engine that a test started by this binary.
@@ -19,10 +20,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "engine" && os.Args[2] == "serve" {
 		os.Exit(serveMain(os.Args[3:]))
 	}
-	logrus.SetOutput(io.Discard) // the test registry's
-	goleak.VerifyTestMain(m,
-		// The test registry's notifications cannot be ended.
-		goleak.IgnoreTopFunction("github.com/docker/go-events.(*Broadcaster).run"))
+	goleak.VerifyTestMain(m, testkit.IgnoreRegistry())
 }
 
 func serveMain(args []string) int {
@@ -39,4 +37,21 @@ func serveMain(args []string) int {
 		return 1
 	}
 	return 0
+}
+
+const testPatience = 30 * time.Second
+
+// testContext ends with the test, or when it hangs.
+func testContext(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), testPatience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func envOf(vars map[string]string) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		value, ok := vars[name]
+		return value, ok && value != ""
+	}
 }

@@ -152,17 +152,19 @@ func (h home) newServer(ctx context.Context, opts ServeOptions, ready *readyWire
 func (h home) prepare(opts ServeOptions, ready *readyWire) (string, error) {
 	old, err := h.readRecord()
 	killed := !errors.Is(err, fs.ErrNotExist)
-	if opts.Fresh {
-		killed = false
-		if err := h.putStateAside(ready); err != nil {
-			return "", err
-		}
-	}
 	if killed {
 		clearLeftovers(opts.Runtime, h, old.Temp)
-		if err := h.checkState(ready); err != nil {
-			return "", err
-		}
+	}
+	switch {
+	case opts.Fresh:
+		err = h.putStateAside(ready)
+	case killed:
+		err = h.checkState(ready)
+	default:
+		err = nil
+	}
+	if err != nil {
+		return "", err
 	}
 	if err := os.Remove(h.record()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err

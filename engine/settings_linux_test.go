@@ -1,47 +1,19 @@
 package engine
 
 import (
-	"context"
-	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
 	"sync"
 	"testing"
 
-	"github.com/distribution/distribution/v3/configuration"
-	"github.com/distribution/distribution/v3/registry/handlers"
-	_ "github.com/distribution/distribution/v3/registry/storage/driver/inmemory" // the registry's storage
-	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/random"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb"
 	resolverconfig "github.com/moby/buildkit/util/resolver/config"
-)
 
-// newRegistry serves an empty registry until the test ends, and returns its
-// host.
-func newRegistry(t *testing.T) string {
-	t.Helper()
-	config := &configuration.Configuration{
-		Storage: configuration.Storage{"inmemory": {}},
-		Log:     configuration.Log{Level: "error"},
-	}
-	config.Log.AccessLog.Disabled = true
-	ctx, cancel := context.WithCancel(context.Background())
-	s := httptest.NewServer(handlers.NewApp(ctx, config))
-	t.Cleanup(func() {
-		s.Close()
-		cancel()
-	})
-	u, err := url.Parse(s.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u.Host
-}
+	"github.com/strata-build/strata/internal/testkit"
+)
 
 // pull solves an image and no more.
 func pull(t *testing.T, e *Engine, ref string) error {
@@ -57,16 +29,13 @@ func pull(t *testing.T, e *Engine, ref string) error {
 
 // A command's registry settings hold in an engine that runs already.
 func TestSettingsAreFollowed(t *testing.T) {
-	mirror := newRegistry(t)
-	ref, err := name.ParseReference(mirror+"/team/app:1", name.Insecure)
-	if err != nil {
-		t.Fatal(err)
-	}
+	registry := testkit.NewRegistry(t)
+	mirror := registry.Host
 	image, err := random.Image(64, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := remote.Write(ref, image); err != nil {
+	if err := registry.Push(t.Context(), "team/app:1", image); err != nil {
 		t.Fatal(err)
 	}
 

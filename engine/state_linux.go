@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/moby/sys/mountinfo"
@@ -23,14 +24,16 @@ import (
 // mounts, temporary files. What does not lie in its folders is not its own. A
 // leftover that stays is logged: it takes room, but does no harm.
 func clearLeftovers(runtime string, h home, temp string) {
-	ours := []string{temp}
+	var ours []string
+	if isOurFolder(temp) {
+		ours = append(ours, temp)
+	}
 	for _, sub := range []string{"executor", "cachemounts"} {
 		dirs, err := filepath.Glob(filepath.Join(h.root(), "runc-*", sub))
 		if err == nil {
 			ours = append(ours, dirs...)
 		}
 	}
-	ours = slices.DeleteFunc(ours, func(dir string) bool { return !filepath.IsAbs(dir) })
 	for i, dir := range ours {
 		if real, err := filepath.EvalSymlinks(dir); err == nil {
 			ours[i] = real // as the kernel tells mounts
@@ -46,6 +49,13 @@ func clearLeftovers(runtime string, h home, temp string) {
 			logrus.Warn(err)
 		}
 	}
+}
+
+// isOurFolder keeps us from following what another user has put where a folder
+// of ours in a shared one had been.
+func isOurFolder(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.IsDir() && int(info.Sys().(*syscall.Stat_t).Uid) == os.Geteuid()
 }
 
 // A container is what runc and crun list.

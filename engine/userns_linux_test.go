@@ -56,12 +56,16 @@ func runAsNobody(t *testing.T, test, lent string) {
 	}
 	home := filepath.Join(dir, "home")
 	err = errors.Join(os.Mkdir(home, 0o700), os.Chown(home, nobody, nobody),
-		os.WriteFile(filepath.Join(dir, "lent"), []byte(lent), 0o644))
+		os.WriteFile(filepath.Join(dir, "lent"), []byte(lent), 0o644),
+		os.WriteFile(filepath.Join(dir, "sh"), busybox(t), 0o755))
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(testContext(t), program, "-test.v", "-test.run=^"+test+"$")
-	cmd.Env = []string{"STRATA_TEST_LENT=" + filepath.Join(dir, "lent"), "HOME=" + home, "TMPDIR=" + home, "PATH=" + os.Getenv("PATH")}
+	cmd.Env = []string{
+		"STRATA_TEST_LENT=" + filepath.Join(dir, "lent"), shellProgram + "=" + filepath.Join(dir, "sh"),
+		"HOME=" + home, "TMPDIR=" + home, "PATH=" + os.Getenv("PATH"),
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "--- PASS: "+test) {
