@@ -25,6 +25,7 @@ type Grants struct {
 	read, write  []string // absolute, symlinks resolved; "*" is anything
 	ssh          bool
 	entitlements []string
+	frontends    []string // images that may read Dockerfiles
 }
 
 // Parse reads --allow values. dir is granted for reading and writing.
@@ -53,9 +54,13 @@ func (g *Grants) add(dir, allow string) error {
 		return nil
 	case "image.push", "image.load", "image", "buildx.local.delete":
 		return nil
-	case "fs", "fs.read", "fs.write":
+	case "fs", "fs.read", "fs.write", "frontend":
 	default:
-		return fmt.Errorf("--allow %q is not known; use fs.read=PATH, fs.write=PATH, fs=PATH, ssh, network.host, security.insecure or device", allow)
+		return fmt.Errorf("--allow %q is not known; use fs.read=PATH, fs.write=PATH, fs=PATH, ssh, frontend=IMAGE, network.host, security.insecure or device", allow)
+	}
+	if key == "frontend" && value != "" {
+		g.frontends = append(g.frontends, value)
+		return nil
 	}
 	if value == "" {
 		return fmt.Errorf("--allow %s needs a path: %s=PATH", key, key)
@@ -115,6 +120,26 @@ func quote(s string) string {
 		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 	}
 	return s
+}
+
+// officialFrontends are BuildKit's own, whatever their version.
+var officialFrontends = []string{"docker/dockerfile", "docker/dockerfile-upstream"}
+
+// Frontend returns a *DeniedError unless image may read the Dockerfile of
+// target. A front end is a program of somebody's that sees the whole context
+// and decides what is built.
+func (g *Grants) Frontend(target, image string) error {
+	name := strings.TrimPrefix(image, "docker.io/")
+	name, _, _ = strings.Cut(name, "@")
+	if i := strings.LastIndex(name, ":"); i > strings.LastIndex(name, "/") {
+		name = name[:i]
+	}
+	if slices.Contains(officialFrontends, name) || slices.Contains(g.frontends, image) {
+		return nil
+	}
+	return &DeniedError{[]Request{{
+		Target: target, Attr: "dockerfile", What: "let " + image + " read its Dockerfile", Allow: "frontend=" + image,
+	}}}
 }
 
 // Check returns a *DeniedError if targets ask for anything not granted.

@@ -112,3 +112,18 @@ func TestBadAllow(t *testing.T) {
 		}
 	}
 }
+
+func TestThreat_T05_ForeignFrontends(t *testing.T) {
+	g, err := Parse(".", []string{"frontend=good/front:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for image, ok := range map[string]bool{
+		"docker/dockerfile:1.7-labs": true, "docker.io/docker/dockerfile-upstream:master": true, "docker/dockerfile@sha256:00": true, "good/front:1": true,
+		"evil/x": false, "docker/dockerfile/x": false, "localhost:5000/docker/dockerfile:1": false, "good/front:2": false, "docker/dockerfilex": false,
+	} {
+		if err := g.Frontend("x", image); (err == nil) != ok {
+			t.Errorf("%s: %v, want ok %v", image, err, ok)
+		}
+	}
+}

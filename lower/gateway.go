@@ -34,6 +34,7 @@ type gateway struct {
 	images   map[string]digest.Digest
 	script   *Source // the Dockerfile as read
 	foreign  string
+	frontend string // image of the front end that the Dockerfile names
 }
 
 var _ gwclient.Client = (*gateway)(nil)
@@ -232,7 +233,8 @@ func (g *gateway) ResolveSourceMetadata(ctx context.Context, op *pb.SourceOp, op
 func (g *gateway) Solve(_ context.Context, req gwclient.SolveRequest) (*gwclient.Result, error) {
 	if req.Frontend != "" {
 		g.mu.Lock()
-		g.foreign = "its front end is " + req.FrontendOpt["source"]
+		g.frontend = req.FrontendOpt["source"]
+		g.foreign = "its front end is " + g.frontend
 		g.mu.Unlock()
 		return nil, errNeedsEngine
 	}

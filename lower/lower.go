@@ -48,6 +48,8 @@ type Result struct {
 	// Foreign says, for people, why only the engine can lower this target; all
 	// below is empty then.
 	Foreign string
+	// Frontend is the image that would read the Dockerfile, if that is why.
+	Frontend string
 
 	Platforms    []Platform // in the order asked for; one unless several were
 	Multi        bool       // the result is an index even with one platform
@@ -138,7 +140,7 @@ func Lower(ctx context.Context, t *config.Target, parents map[string]*Result, op
 	res.Source = g.source(req)
 	if err != nil {
 		if errors.Is(err, errNeedsEngine) {
-			res.Foreign = g.foreignReason()
+			res.Foreign, res.Frontend = g.foreignReason(), g.frontend
 			return res, nil
 		}
 		return nil, req.sourceError(err, res.Source)

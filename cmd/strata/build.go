@@ -65,7 +65,7 @@ kept under their tags: see strata images.
 	}
 	f := cmd.Flags()
 	opts.flags(f)
-	f.StringArrayVar(&opts.allow, "allow", nil, "grant the build file something: fs.read=PATH, fs.write=PATH, fs=PATH, ssh, network.host, security.insecure, device; repeatable")
+	f.StringArrayVar(&opts.allow, "allow", nil, "grant the build file something: fs.read=PATH, fs.write=PATH, fs=PATH, ssh, frontend=IMAGE, network.host, security.insecure, device; repeatable")
 	f.StringVar(&opts.progress, "progress", "auto", "how to show progress: auto, tty, plain, quiet or rawjson `mode`")
 	f.StringVar(&opts.history, "history", "built", "whose layer history to print: built, all or none")
 	f.IntVarP(&opts.jobs, "jobs", "j", 0, "build at most `N` targets at once; 0 is no limit")
@@ -120,6 +120,9 @@ func (a *app) build(ctx context.Context, cmd *cobra.Command, opts buildOptions) 
 	if err := r.builder.Prepare(ctx, r.sel.Targets); err != nil {
 		return r.prepareError(err)
 	}
+	if err := r.checkFrontends(); err != nil {
+		return err
+	}
 	return r.run(ctx)
 }
 
@@ -154,6 +157,18 @@ func (r *buildRun) check(*cobra.Command) error {
 	}
 	if r.grants, err = grant.Parse(dir, r.opts.allow); err != nil {
 		return usageError("%w", err)
+	}
+	return nil
+}
+
+// checkFrontends refuses front ends that nobody granted.
+func (r *buildRun) checkFrontends() error {
+	for _, t := range r.sel.Targets {
+		if low := r.builder.Lowered(t.Name); low != nil && low.Frontend != "" {
+			if err := r.grants.Frontend(t.Name, low.Frontend); err != nil {
+				return r.denied(err)
+			}
+		}
 	}
 	return nil
 }

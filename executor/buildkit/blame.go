@@ -36,7 +36,7 @@ type LostError struct {
 }
 
 func (e *LostError) Error() string {
-	return fmt.Sprintf("the engine at %s was lost: %v", e.Address, e.Err)
+	return fmt.Sprintf("%s was lost: %s", e.Address, trimError(e.Err.Error()))
 }
 
 // Unwrap returns the transport's error.
