@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -41,6 +42,17 @@ func (e *LostError) Error() string {
 
 // Unwrap returns the transport's error.
 func (e *LostError) Unwrap() error { return e.Err }
+
+// failed is the result of a target that failed with err.
+func (b *Builder) failed(t *config.Target, r *lower.Result, err error) (executor.TargetResult, error) {
+	res := executor.TargetResult{Target: t.Name, Size: -1}
+	err = b.blame(t, r, err)
+	if se, ok := errors.AsType[*StepError](err); ok {
+		res.Failure = &se.Failure
+	}
+	res.Steps, res.Ran = b.tracker.ran(t.Name)
+	return res, err
+}
 
 // blame finds the step that err is about.
 func (b *Builder) blame(t *config.Target, r *lower.Result, err error) error {
@@ -100,7 +112,25 @@ func messageOf(err error) string {
 		}
 		return fmt.Sprintf("exit status %d", exit.ExitCode)
 	}
-	return trimError(err.Error())
+	return plainly(err.Error())
+}
+
+// What BuildKit says at length, as solver/llbsolver and its ops word it.
+var (
+	exitText    = regexp.MustCompile(`(?s)^process ".*" did not complete successfully: exit code: (\d+)$`)
+	missingText = regexp.MustCompile(`^(?:failed to compute cache key: )?failed to calculate checksum of ref [^ ]+: "(.*)": not found$`)
+)
+
+// plainly says BuildKit's message in few words.
+func plainly(msg string) string {
+	msg = trimError(msg)
+	if m := exitText.FindStringSubmatch(msg); m != nil {
+		return "exit status " + m[1]
+	}
+	if m := missingText.FindStringSubmatch(msg); m != nil {
+		return fmt.Sprintf("%q was not found; check the path, and .dockerignore", m[1])
+	}
+	return msg
 }
 
 // excerpt is the guilty lines with two lines before them.

@@ -360,11 +360,10 @@ func TestFailureNamesStepPlaceAndLog(t *testing.T) {
 	if res["child"].State != executor.Skipped || res["child"].Blame != "x" || res["other"].State != executor.Built {
 		t.Errorf("child %+v, other %+v", res["child"], res["other"])
 	}
-	se, ok := res["x"].Err.(*StepError)
-	if !ok {
+	f := res["x"].Failure
+	if f == nil {
 		t.Fatalf("error is %#v", res["x"].Err)
 	}
-	f := se.Failure
 	if f.Message != "exit status 3" || f.Step.Place != "Dockerfile:3" || f.Step.Number != 2 || !strings.Contains(string(f.Log), "before\n") || !strings.Contains(string(f.Log), "bad\n") {
 		t.Errorf("failure is %+v, log %q", f, f.Log)
 	}
@@ -495,4 +494,33 @@ func (l *lab) attestations(image string) string {
 		}
 	}
 	return out.String()
+}
+
+func TestBaseIsResolvedOnceAndExportsDoNotWaitForDescendants(t *testing.T) {
+	l := newLab(t)
+	var targets []*config.Target
+	for i := range 12 {
+		targets = append(targets, &config.Target{
+			Name: fmt.Sprint("t", i), Context: ".", DockerfileInline: ptr(fmt.Sprintf("FROM busybox\nENV I=%d\n", i)), Outputs: []config.Output{{Type: "cacheonly"}},
+		})
+	}
+	targets = append(targets,
+		&config.Target{Name: "base", Context: ".", DockerfileInline: ptr("FROM busybox\nRUN echo base\n"), Outputs: archive("base")},
+		&config.Target{Name: "slow", Context: ".", DockerfileInline: ptr("FROM base\nRUN while ! test -e /tmp/x; do sleep 1; touch /tmp/x; done\n"),
+			Contexts: map[string]string{"base": "target:base"}, Needs: []graph.ID{"base"}, Outputs: archive("slow")},
+	)
+	l.must(targets...)
+	// one request for the tag when lowering; the engine then asks by digest
+	if n := l.mirror.Count("/manifests/latest"); n != 1 {
+		t.Errorf("the tag was asked for %d times: %v", n, l.mirror.Requests())
+	}
+	var done []string
+	for _, e := range l.events {
+		if d, ok := e.(executor.TargetDone); ok && (d.Target == "base" || d.Target == "slow") {
+			done = append(done, d.Target)
+		}
+	}
+	if strings.Join(done, " ") != "base slow" {
+		t.Errorf("done in order %v", done)
+	}
 }

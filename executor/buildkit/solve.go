@@ -40,7 +40,7 @@ func (b *Builder) Solve(ctx context.Context, id graph.ID, ready func()) (executo
 	t := b.targets[string(id)]
 	r, err := b.loweredNow(ctx, t)
 	if err != nil {
-		return executor.TargetResult{}, b.blame(t, nil, err)
+		return b.failed(t, nil, err)
 	}
 	s := &solve{b: b, t: t, r: r, plan: b.plans[t.Name], ready: ready}
 	resp, err := s.run(ctx)
@@ -48,7 +48,7 @@ func (b *Builder) Solve(ctx context.Context, id graph.ID, ready func()) (executo
 		for _, abort := range s.plan.exports.abort {
 			abort()
 		}
-		return executor.TargetResult{}, b.blame(t, s.r, err)
+		return b.failed(t, s.r, err)
 	}
 	return s.result(ctx, resp)
 }

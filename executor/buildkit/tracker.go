@@ -161,7 +161,7 @@ func (t *tracker) vertex(target string, v *client.Vertex) {
 		k.completed = *v.Completed
 	}
 	if v.Error != "" {
-		k.err = v.Error
+		k.err = plainly(v.Error)
 	}
 	if state == executor.Built || state == executor.Cached {
 		k.log = nil
