@@ -309,7 +309,7 @@ func (a *app) prune(ctx context.Context, opts engine.PruneOptions, asJSON bool) 
 	if err := a.printUsage(removed); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.err, "Removed %s: %s from the %s.\n", plural(len(removed.Records), "record"), report.Bytes(removed.Total), e.Name())
+	fmt.Fprintf(a.err, "%s: %s removed, %s.\n", e.Name(), plural(len(removed.Records), "record"), report.Bytes(removed.Total))
 	return nil
 }
 
@@ -349,8 +349,8 @@ func (a *app) du(ctx context.Context, filters []string, asJSON bool) error {
 	if err := a.printUsage(usage); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.err, "%s in the %s: %s, of which %s can be removed.\n",
-		plural(len(usage.Records), "record"), e.Name(), report.Bytes(usage.Total), report.Bytes(usage.Reclaimable))
+	fmt.Fprintf(a.err, "%s: %s, %s, of which %s can be removed.\n",
+		e.Name(), plural(len(usage.Records), "record"), report.Bytes(usage.Total), report.Bytes(usage.Reclaimable))
 	return nil
 }
 
