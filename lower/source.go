@@ -72,6 +72,10 @@ func (s *Source) Place(line int) Place {
 	return Place{s.Name, line}
 }
 
+// InBuildFile reports whether the Dockerfile's text stands in a build file: as
+// steps, or inline.
+func (s *Source) InBuildFile() bool { return s != nil && len(s.places) > 0 }
+
 // A SourceError is something wrong in a Dockerfile or a step.
 type SourceError struct {
 	Target  string

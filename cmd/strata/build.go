@@ -216,6 +216,7 @@ func (r *buildRun) open(ctx context.Context) error {
 		Command:      r.again,
 		Run:          newID(),
 		Emit:         func(e executor.Event) { r.events <- e },
+		BuildFile:    r.buildFile,
 		Lower:        lower.Options{Dir: r.cfg.Dir, RunID: newID()},
 	}
 	for _, w := range r.engine.Workers() {
@@ -239,6 +240,14 @@ func (r *buildRun) open(ctx context.Context) error {
 	res := registry.NewResolver(settings, keys)
 	a.onClose(func() error { res.Close(); return nil })
 	b.Lower.Resolver = res
+	return nil
+}
+
+// buildFile is the text of a build file.
+func (r *buildRun) buildFile(name string) []byte {
+	if f := r.cfg.Files[name]; f != nil {
+		return f.Bytes
+	}
 	return nil
 }
 

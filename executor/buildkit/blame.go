@@ -80,7 +80,7 @@ func (b *Builder) blame(t *config.Target, r *lower.Result, err error) error {
 		if f.Step.Place == "" {
 			f.Step.Place = r.Source.Place(first).String()
 		}
-		f.Excerpt = excerpt(r.Source, first, last)
+		f.Excerpt = b.excerpt(r.Source, first, last)
 	}
 	return &StepError{f, err}
 }
@@ -133,16 +133,21 @@ func plainly(msg string) string {
 	return msg
 }
 
-// excerpt is the guilty lines with two lines before them.
-func excerpt(src *lower.Source, first, last int) []executor.SourceLine {
-	lines := strings.Split(string(src.Data), "\n")
+// excerpt is the guilty lines with two lines before them, as the user wrote
+// them: in the Dockerfile, or in the build file that holds steps.
+func (b *Builder) excerpt(src *lower.Source, first, last int) []executor.SourceLine {
+	text := src.Data
+	if src.InBuildFile() {
+		from, to := src.Place(first), src.Place(last)
+		if b.BuildFile == nil || b.BuildFile(from.File) == nil || to.File != from.File {
+			return nil
+		}
+		text, first, last = b.BuildFile(from.File), from.Line, max(from.Line, to.Line)
+	}
+	lines := strings.Split(string(text), "\n")
 	var out []executor.SourceLine
 	for n := max(1, first-2); n <= min(last, len(lines)); n++ {
-		out = append(out, executor.SourceLine{
-			Number: src.Place(n).Line,
-			Text:   strings.TrimRight(lines[n-1], "\r"),
-			Guilty: n >= first,
-		})
+		out = append(out, executor.SourceLine{Number: n, Text: strings.TrimRight(lines[n-1], "\r"), Guilty: n >= first})
 	}
 	return out
 }

@@ -36,6 +36,7 @@ type Builder struct {
 	Stdout       io.Writer                  // for outputs with dest=-
 	Entitlements []string                   // granted to all targets
 	Command      func(target string) string // how to build one target again
+	BuildFile    func(name string) []byte   // the text of a build file, nil if it is none
 	Lower        lower.Options
 	Run          string // id of the run, in records
 	Emit         func(executor.Event)
