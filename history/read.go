@@ -79,9 +79,12 @@ func open(ctx context.Context, where Sources, ref string) (*opened, error) {
 	return where.inRegistry(ctx, ref, missing)
 }
 
-// looksLikePath reports whether ref cannot be the name of an image.
+// looksLikePath reports whether ref is a path even if there is no such file.
 func looksLikePath(ref string) bool {
-	return strings.HasPrefix(ref, "/") || strings.HasPrefix(ref, "./") || strings.HasPrefix(ref, "../")
+	begins := func(prefix string) bool { return strings.HasPrefix(ref, prefix) }
+	ends := func(suffix string) bool { return strings.HasSuffix(ref, suffix) }
+	return slices.ContainsFunc([]string{"/", "./", "../"}, begins) ||
+		slices.ContainsFunc([]string{".tar", ".tar.gz", ".tgz", ".tar.zst"}, ends)
 }
 
 // inRegistry opens an image of a registry; missing is why it is not in the
@@ -113,7 +116,7 @@ func isDigest(ref string) bool {
 type candidate struct {
 	desc     v1.Descriptor
 	platform ocispec.Platform
-	image    Image
+	image    *Image // nil if it has not been read
 }
 
 // platforms reads the histories that platform asks for.
@@ -169,9 +172,20 @@ func (o *opened) matcher(platform string) (platforms.MatchComparer, error) {
 	}
 	p, err := platforms.Parse(platform)
 	if err != nil {
-		return nil, fmt.Errorf("platform %q: %w", platform, err)
+		return nil, &PlatformError{Platform: platform}
 	}
 	return platforms.OnlyStrict(p), nil
+}
+
+// Only returns rec with the images of one platform; with all of them for "" and
+// AllPlatforms. Its error is a *PlatformError.
+func (rec Record) Only(platform string) (Record, error) {
+	o := &opened{images: rec.Images, local: true}
+	var err error
+	if len(rec.Images) > 0 {
+		rec.Images, err = o.platforms(context.Background(), platform)
+	}
+	return rec, err
 }
 
 // A PlatformError says that an image exists, but not for a platform.
@@ -182,6 +196,9 @@ type PlatformError struct {
 
 // Error names the platforms that there are.
 func (e *PlatformError) Error() string {
+	if len(e.Has) == 0 {
+		return fmt.Sprintf("%q is not a platform; write it as linux/amd64", e.Platform)
+	}
 	return fmt.Sprintf("there is no image for %s; there is one for %s", e.Platform, strings.Join(e.Has, ", "))
 }
 
@@ -199,7 +216,7 @@ func (o *opened) candidates(ctx context.Context) (all []candidate, err error) {
 		return all, o.manifests(ctx, o.root, 0, &all)
 	}
 	for _, img := range o.images {
-		c := candidate{image: img}
+		c := candidate{image: &img}
 		if img.Platform != "" {
 			if c.platform, err = platforms.Parse(img.Platform); err != nil {
 				return nil, err
@@ -258,7 +275,7 @@ func (o *opened) candidate(ctx context.Context, desc v1.Descriptor) (candidate, 
 	if err != nil {
 		return c, err
 	}
-	c.image = img
+	c.image = &img
 	if img.Platform != "" {
 		c.platform, err = platforms.Parse(img.Platform)
 	}
@@ -267,8 +284,8 @@ func (o *opened) candidate(ctx context.Context, desc v1.Descriptor) (candidate, 
 
 // image reads manifest and config, if that has not been done.
 func (o *opened) image(ctx context.Context, c candidate) (Image, error) {
-	if c.image.Config != "" {
-		return c.image, nil
+	if c.image != nil {
+		return *c.image, nil
 	}
 	data, err := o.document(ctx, c.desc)
 	if err != nil {

@@ -125,8 +125,9 @@ func TestReadRegistry(t *testing.T) {
 	if !errors.As(err, &e) {
 		t.Errorf("got %v", err)
 	}
-	_, err = history.Read(t.Context(), where, "python:3.9", "")
-	if !errors.As(err, &e) || !strings.Contains(e.Hint, `In the image store there is "python:3.8"`) {
+	put(t, where.Store, built(t, "amd64", "RUN stored"), store.Meta{}, reg.Host+"/mine:1")
+	_, err = history.Read(t.Context(), where, reg.Host+"/mine:2", "")
+	if !errors.As(err, &e) || !strings.Contains(e.Hint, `In the image store there is "`+reg.Host+`/mine:1"`) {
 		t.Errorf("got %v, hint %q", err, e.Hint)
 	}
 	reg.Forget()
@@ -206,6 +207,7 @@ func TestReadArchives(t *testing.T) {
 		oldTar + ":other":                     `there is no image "other"; there are`,
 		dir:                                   "no OCI layout",
 		"./no/such.tar":                       "image archive ./no/such.tar",
+		"no/such.tar.gz":                      "image archive no/such.tar.gz",
 		"oci-layout:///no/such":               "OCI layout /no/such",
 		save(t, dir+"/text", []byte("hello")): "reading archive",
 		save(t, dir+"/empty", nil):            "reading archive",

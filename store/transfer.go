@@ -177,7 +177,7 @@ func (s *Store) pick(ctx context.Context, blobs content.Store, img Image, platfo
 	if platform != "" {
 		p, err := platforms.Parse(platform)
 		if err != nil {
-			return ocispec.Descriptor{}, fmt.Errorf("platform %q: %w", platform, err)
+			return ocispec.Descriptor{}, &PlatformError{Image: img.Name(), Platform: platform, Has: img.Platforms}
 		}
 		match = platforms.Only(p)
 	}
@@ -188,9 +188,20 @@ func (s *Store) pick(ctx context.Context, blobs content.Store, img Image, platfo
 		return 1
 	})
 	if len(manifests) == 0 || !match.Match(*manifests[0].Platform) {
-		return ocispec.Descriptor{}, fmt.Errorf("%s has no image for %s; it has %s", img.Name(), platformOr(platform), strings.Join(img.Platforms, ", "))
+		return ocispec.Descriptor{}, &PlatformError{Image: img.Name(), Platform: platformOr(platform), Has: img.Platforms}
 	}
 	return manifests[0], nil
+}
+
+// A PlatformError says that an image exists, but not for a platform.
+type PlatformError struct {
+	Image, Platform string
+	Has             []string
+}
+
+// Error names the platforms that the image has.
+func (e *PlatformError) Error() string {
+	return fmt.Sprintf("%s has no image for %s; it has %s", e.Image, e.Platform, strings.Join(e.Has, ", "))
 }
 
 func platformOr(platform string) string {

@@ -96,6 +96,41 @@ func (s *Store) Blob(ctx context.Context, desc ocispec.Descriptor) ([]byte, erro
 	return readSmall(ctx, blobs, desc)
 }
 
+// A Manifest is one manifest of an image in the store, as it is stored.
+type Manifest struct {
+	Desc     ocispec.Descriptor
+	Platform string // "" for an attestation
+	Raw      []byte
+	Config   []byte
+}
+
+// Manifests reads the manifests of img and their configs, attestations
+// included.
+func (s *Store) Manifests(ctx context.Context, img Image) ([]Manifest, error) {
+	blobs, err := s.local()
+	if err != nil {
+		return nil, err
+	}
+	var list []Manifest
+	err = s.walk(ctx, blobs, img.Desc, func(n node) error {
+		if !images.IsManifestType(n.MediaType) {
+			return nil
+		}
+		m := Manifest{Desc: n.Descriptor, Platform: n.platform(ctx, blobs)}
+		if m.Raw, err = readSmall(ctx, blobs, n.Descriptor); err != nil {
+			return err
+		}
+		doc, err := readDocument(ctx, blobs, n.Descriptor)
+		if err != nil {
+			return err
+		}
+		m.Config, err = readSmall(ctx, blobs, *doc.Config)
+		list = append(list, m)
+		return err
+	})
+	return list, err
+}
+
 // whole checks that all blobs of an image are there, with their sizes.
 func (s *Store) whole(ctx context.Context, blobs content.Store, desc ocispec.Descriptor) error {
 	return s.walk(ctx, blobs, desc, func(n node) error {

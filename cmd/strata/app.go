@@ -27,6 +27,9 @@ func commands(a *app) []*cobra.Command {
 		newListCmd(a),
 		newGraphCmd(a),
 		newRunCmd(a),
+		newImagesCmd(a),
+		newImageCmd(a),
+		newHistoryCmd(a),
 		newEngineCmd(a),
 		newDuCmd(a),
 	}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/strata-build/strata/history"
+	"github.com/strata-build/strata/report"
+	"github.com/strata-build/strata/store"
+)
+
+type historyOptions struct {
+	report.HistoryFormat
+	platform string
+}
+
+func newHistoryCmd(a *app) *cobra.Command {
+	var opts historyOptions
+	cmd := &cobra.Command{
+		Use:   "history TARGET|IMAGE",
+		Short: "Show which instruction made which layer of an image",
+		Long: `Show the layers of an image, newest first: instruction, size, age, and for a target
+that was built here also time, state and place.
+
+The name is looked for among the targets built from this directory, the kept images,
+the files (oci and docker archives, OCI layout directories, with :TAG if there are
+several images in one), and then in a registry. docker://IMAGE means a registry and
+oci-layout://DIR[:TAG] a directory, whatever else has that name. No engine is started.
+
+A template is Go's, over the same fields as the JSON: '{{.Digest}}'.
+` + exitStatusHelp,
+		Example: "  strata history api\n  strata history python:3.8-alpine --no-trunc\n  strata history image.tar --format json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.history(cmd.Context(), args[0], opts)
+		},
+		ValidArgsFunction: a.completeHistory,
+	}
+	f := cmd.Flags()
+	f.StringVar(&opts.Format, "format", "table", "how to print: table, json or a `template`")
+	f.BoolVar(&opts.NoTrunc, "no-trunc", false, "print whole instructions and digests")
+	f.BoolVar(&opts.All, "all", false, "print every layer of the base too")
+	f.StringVar(&opts.platform, "platform", "", "`platform` to show, or all; default all that were built here, else this machine's")
+	return cmd
+}
+
+func (a *app) history(ctx context.Context, name string, opts historyOptions) error {
+	rec, err := a.findHistory(ctx, name, opts.platform)
+	if err != nil {
+		return imageError(err)
+	}
+	return report.History(a.out, a.term(), rec, opts.HistoryFormat)
+}
+
+// findHistory looks for a record of a build first, for it knows most.
+func (a *app) findHistory(ctx context.Context, name, platform string) (history.Record, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return history.Record{}, withStatus(exitLocal, err)
+	}
+	if rec, ok := a.records().Latest(dir, name); ok {
+		return rec.Only(platform)
+	}
+	s, err := a.store()
+	if err != nil {
+		return history.Record{}, err
+	}
+	if a.isTarget(ctx, name) {
+		rec, err := history.Read(ctx, history.Sources{Store: s}, name, platform)
+		if isA[*store.NotFoundError](err) {
+			return rec, usageError("target %q has not been built here: strata build %s", name, name)
+		}
+		return rec, err
+	}
+	c, err := a.registryClient()
+	if err != nil {
+		return history.Record{}, err
+	}
+	return history.Read(ctx, history.Sources{Store: s, Registry: c}, name, platform)
+}
+
+// isTarget reports whether the build files here, if there are any, have a
+// target called name: then no registry is asked for it.
+func (a *app) isTarget(ctx context.Context, name string) bool {
+	cfg, err := a.load(ctx, selectOptions{})
+	if err != nil {
+		return false
+	}
+	for _, n := range cfg.Names() {
+		if n.Name == name && !n.Group {
+			return true
+		}
+	}
+	return false
+}
+
+// completeHistory offers targets and kept images to the shell.
+func (a *app) completeHistory(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	targets, _ := a.completeTargets(cmd, args, prefix)
+	images, directive := a.completeImages(cmd, args, prefix)
+	return append(targets, images...), directive
+}
