@@ -208,7 +208,10 @@ func (s *server) run(ctx context.Context, ready *readyWire) error {
 
 	err := s.wait(ctx, failed)
 	logrus.Info("ending")
-	s.hangUp()
+	if !s.hangUp() {
+		// The record stays: the next engine clears away what this one cannot.
+		return errors.Join(err, errors.New("ended with calls under way"))
+	}
 	return errors.Join(err, s.backend.close(), s.leave())
 }
 
@@ -236,8 +239,9 @@ func (s *server) wait(ctx context.Context, failed <-chan error) error {
 	}
 }
 
-// hangUp ends all calls: those of builds are cancelled after a short grace.
-func (s *server) hangUp() {
+// hangUp ends all calls: those of builds are cancelled after a short grace. It
+// says whether they did end.
+func (s *server) hangUp() bool {
 	s.backend.stopping()
 	done := make(chan struct{})
 	go func() {
@@ -248,13 +252,16 @@ func (s *server) hangUp() {
 	defer grace.Stop()
 	select {
 	case <-done:
+		return true
 	case <-time.After(stopGrace + cancelGrace):
-		logrus.Warn("calls do not end")
+		return false
 	}
 }
 
-// leave removes what only a serving engine has.
+// leave removes what only a serving engine has. BuildKit may still hold mounts
+// of a build that has just ended.
 func (s *server) leave() error {
+	clearFolders(s.home.workFolders(os.TempDir()))
 	errs := []error{os.Remove(s.home.record())}
 	if dir := filepath.Dir(s.door.path); dir != s.home.dir {
 		errs = append(errs, os.Remove(dir))

@@ -21,30 +21,41 @@ import (
 )
 
 // clearLeftovers removes what an engine that was killed left in h: containers,
-// mounts, temporary files. What does not lie in its folders is not its own. A
-// leftover that stays is logged: it takes room, but does no harm.
+// mounts, temporary files. What does not lie in its folders is not its own.
 func clearLeftovers(runtime string, h home, temp string) {
-	var ours []string
+	dirs := h.workFolders(temp)
+	removeContainers(runtime, dirs)
+	clearFolders(dirs)
+}
+
+// workFolders are where an engine of h makes what is not to last.
+func (h home) workFolders(temp string) []string {
+	var dirs []string
 	if isOurFolder(temp) {
-		ours = append(ours, temp)
+		dirs = append(dirs, temp)
 	}
 	for _, sub := range []string{"executor", "cachemounts"} {
-		dirs, err := filepath.Glob(filepath.Join(h.root(), "runc-*", sub))
+		found, err := filepath.Glob(filepath.Join(h.root(), "runc-*", sub))
 		if err == nil {
-			ours = append(ours, dirs...)
+			dirs = append(dirs, found...)
 		}
 	}
-	for i, dir := range ours {
+	for i, dir := range dirs {
 		if real, err := filepath.EvalSymlinks(dir); err == nil {
-			ours[i] = real // as the kernel tells mounts
+			dirs[i] = real // as the kernel tells mounts
 		}
 	}
-	removeContainers(runtime, ours)
-	if left := unmountBelow(ours); left > 0 {
-		logrus.Warnf("%d mounts of a killed engine stay: its folders are left alone", left)
+	return dirs
+}
+
+// clearFolders empties folders, once nothing is mounted in them any more. What
+// stays is logged: it takes room, but does no harm.
+func clearFolders(dirs []string) {
+	if left := unmountBelow(dirs); left > 0 {
+		logrus.Warnf("%d mounts stay: their folders are left alone", left)
 		return
 	}
-	for _, dir := range ours {
+	for _, dir := range dirs {
 		if err := emptyFolder(dir); err != nil {
 			logrus.Warn(err)
 		}
@@ -74,7 +85,7 @@ func removeContainers(runtime string, dirs []string) {
 		err = json.Unmarshal(list, &all)
 	}
 	if err != nil {
-		logrus.Warnf("listing containers of a killed engine: %v", err)
+		logrus.Warnf("listing containers that were left: %v", err)
 		return
 	}
 	for _, c := range all {
@@ -82,7 +93,7 @@ func removeContainers(runtime string, dirs []string) {
 			continue
 		}
 		out, err := exec.CommandContext(ctx, runtime, "delete", "--force", c.ID).CombinedOutput()
-		logrus.Warnf("removing container %s of a killed engine: %v %s", c.ID, err, out)
+		logrus.Warnf("removing container %s, which was left: %v %s", c.ID, err, out)
 	}
 }
 
@@ -98,7 +109,7 @@ func unmountBelow(dirs []string) (left int) {
 	slices.Reverse(mounts) // the kernel lists what is mounted on before what is on it
 	for _, m := range mounts {
 		err := unix.Unmount(m.Mountpoint, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
-		logrus.Warnf("unmounting %s of a killed engine: %v", m.Mountpoint, err)
+		logrus.Warnf("unmounting %s, which was left: %v", m.Mountpoint, err)
 		if err != nil {
 			left++
 		}
