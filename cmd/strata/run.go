@@ -200,6 +200,9 @@ func statusOf(err error) int {
 	if _, ok := errors.AsType[*registry.Error](err); ok {
 		return exitRegistry
 	}
+	if _, ok := errors.AsType[*registry.ReferenceError](err); ok {
+		return exitUsage
+	}
 	for _, local := range []error{os.ErrNotExist, os.ErrPermission, syscall.ENOSPC, syscall.EROFS, syscall.EDQUOT} {
 		if errors.Is(err, local) {
 			return exitLocal

@@ -167,7 +167,7 @@ func (s *solve) rows(entries []lower.Entry, m *manifest, unpacked []engine.Layer
 	fromEnd := 0 // layers consumed
 	for i := len(entries) - 1; i >= 0; i-- {
 		e := entries[i]
-		row := history.Layer{Step: e.Number, CreatedBy: cleanCreatedBy(e.CreatedBy), Place: placeOf(s.r, e.Line), State: history.Base, Empty: e.Empty}
+		row := history.Layer{Step: e.Number, CreatedBy: history.Instruction(e.CreatedBy), Place: placeOf(s.r, e.Line), State: history.Base, Empty: e.Empty}
 		if m != nil && i < len(m.image.History) && len(entries) == len(m.image.History) && m.image.History[i].Created != nil {
 			row.Created = *m.image.History[i].Created
 		}
@@ -262,13 +262,4 @@ func trimError(msg string) string {
 		msg = strings.TrimPrefix(msg, prefix)
 	}
 	return msg
-}
-
-// cleanCreatedBy drops what BuildKit adds to an instruction in the history.
-func cleanCreatedBy(s string) string {
-	s = strings.TrimSuffix(s, " # buildkit")
-	if rest, ok := strings.CutPrefix(s, "RUN /bin/sh -c "); ok {
-		return "RUN " + rest
-	}
-	return s
 }

@@ -102,7 +102,7 @@ func (s *solve) run(ctx context.Context) (*client.SolveResponse, error) {
 		Internal:            !s.inEngine() && s.b.Docker == nil,
 	}
 	for k, v := range s.r.Request.Attrs {
-		if strings.HasPrefix(k, "attest:") || k == "build-arg:SOURCE_DATE_EPOCH" {
+		if strings.HasPrefix(k, "attest:") || k == "build-arg:SOURCE_DATE_EPOCH" || k == "platform" {
 			opt.FrontendAttrs[k] = v
 		}
 	}
