@@ -21,7 +21,7 @@ func TestFault_F44_Rootless(t *testing.T) {
 	if _, err := exec.LookPath("newuidmap"); err != nil {
 		t.Skip("newuidmap (uidmap) is not installed")
 	}
-	runAsNobody(t, "TestRootlessCommands", "nobody:100000:65536\n")
+	runAsNobody(t, "TestRootlessCommands", "nobody:100000:65536\n", &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS})
 }
 
 // F44: without lent ids the user is told what is missing.
@@ -29,12 +29,28 @@ func TestFault_F44_RootlessWithoutIDs(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("becoming another user takes root")
 	}
-	runAsNobody(t, "TestRootlessRefusal", "root:100000:65536\n")
+	runAsNobody(t, "TestRootlessRefusal", "root:100000:65536\n", &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS})
 }
 
-// runAsNobody runs a test as another user, to whom lent lends ids, in a mount
-// namespace of its own.
-func runAsNobody(t *testing.T, test, lent string) {
+// F44: without user namespaces the user is told so.
+func TestFault_F44_NoUserNamespaces(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("becoming another user takes root")
+	}
+	if _, err := exec.LookPath("newuidmap"); err != nil {
+		t.Skip("newuidmap (uidmap) is not installed")
+	}
+	// A namespace of its own has a limit of its own on further ones.
+	all := []syscall.SysProcIDMap{{Size: nobody + 1}}
+	runAsNobody(t, "TestRootlessNoNamespaces", "nobody:1000:1000\n", &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWNS | syscall.CLONE_NEWUSER,
+		UidMappings: all, GidMappings: all, GidMappingsEnableSetgroups: true,
+	})
+}
+
+// runAsNobody runs a test as another user, to whom lent lends ids, in
+// namespaces of its own, a mount namespace among them.
+func runAsNobody(t *testing.T, test, lent string, namespaces *syscall.SysProcAttr) {
 	t.Helper()
 	dir := t.TempDir()
 	for path := dir; path != os.TempDir(); path = filepath.Dir(path) {
@@ -66,7 +82,7 @@ func runAsNobody(t *testing.T, test, lent string) {
 		"STRATA_TEST_LENT=" + filepath.Join(dir, "lent"), shellProgram + "=" + filepath.Join(dir, "sh"),
 		"HOME=" + home, "TMPDIR=" + home, "PATH=" + os.Getenv("PATH"),
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	cmd.SysProcAttr = namespaces
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "--- PASS: "+test) {
 		t.Errorf("as another user: %v\n%s", err, out)
@@ -123,6 +139,22 @@ func TestRootlessRefusal(t *testing.T) {
 	_, err := Open(testContext(t), Options{Address: "embedded", Dir: filepath.Join(os.Getenv("HOME"), "engine")})
 	var lack *RuntimeError
 	if !errors.As(err, &lack) || !strings.Contains(lack.Hint, "/etc/subuid") {
+		t.Errorf("Open says %v", err)
+	}
+}
+
+// TestRootlessNoNamespaces is the other user of TestFault_F44_NoUserNamespaces.
+func TestRootlessNoNamespaces(t *testing.T) {
+	if os.Getenv("STRATA_TEST_LENT") == "" {
+		return // no test of its own
+	}
+	if err := os.WriteFile("/proc/sys/user/max_user_namespaces", []byte("0"), 0); err != nil {
+		t.Fatal(err)
+	}
+	becomeNobody(t)
+	_, err := Open(testContext(t), Options{Address: "embedded", Dir: filepath.Join(os.Getenv("HOME"), "engine")})
+	var lack *RuntimeError
+	if !errors.As(err, &lack) || !strings.Contains(lack.Problem, "no user namespace") || !strings.Contains(lack.Hint, "max_user_namespaces") {
 		t.Errorf("Open says %v", err)
 	}
 }
