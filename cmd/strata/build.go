@@ -94,7 +94,7 @@ type buildRun struct {
 }
 
 func (a *app) build(ctx context.Context, cmd *cobra.Command, opts buildOptions) error {
-	r := &buildRun{app: a, opts: opts, events: make(chan executor.Event)}
+	r := &buildRun{app: a, opts: opts}
 	if err := r.check(cmd); err != nil {
 		return err
 	}
@@ -114,6 +114,19 @@ func (a *app) build(ctx context.Context, cmd *cobra.Command, opts buildOptions) 
 		}
 		a.warn(err) // bake lets the last one win
 	}
+	err = r.attempt(ctx)
+	if _, lost := errors.AsType[*buildkit.LostError](err); lost && r.engine.Kind() == engine.KindEmbedded && ctx.Err() == nil {
+		a.warn(errors.New("the embedded engine died; it is started again (1/1), finished steps are cached"))
+		return r.attempt(ctx)
+	}
+	return err
+}
+
+// attempt builds everything on an engine opened for it. The error is a
+// *buildkit.LostError, not printed yet, if the engine went away.
+func (r *buildRun) attempt(ctx context.Context) error {
+	r.events = make(chan executor.Event)
+	r.done = executor.RunDone{}
 	if err := r.open(ctx); err != nil {
 		return err
 	}
@@ -302,6 +315,9 @@ func (r *buildRun) run(ctx context.Context) error {
 	shown.Wait()
 	_ = showErr // a closed pipe must not change what was built
 	r.done.Results = results
+	if lost := r.lost(err); lost != nil {
+		return lost
+	}
 	if perr := r.print(term); perr != nil && err == nil {
 		err = withStatus(exitLocal, perr)
 	}
@@ -407,9 +423,6 @@ func (r *buildRun) status(err error) error {
 	}
 	status := exitFailed
 	for _, res := range r.done.Results {
-		if _, lost := errors.AsType[*buildkit.LostError](res.Err); lost {
-			return r.lost(err, res.Err)
-		}
 		if res.State == executor.Failed {
 			if s := statusOf(res.Err); s != exitFailed {
 				status = s
@@ -422,12 +435,18 @@ func (r *buildRun) status(err error) error {
 	return withStatus(status, nil)
 }
 
-// lost names what went away: the watch knows more than the connection.
-func (r *buildRun) lost(run, target error) error {
-	if u, ok := errors.AsType[*engine.UnreachableError](run); ok {
-		return u
+// lost is the loss of the engine, nil if it is there: the watch noticed, or the
+// connection of a target broke.
+func (r *buildRun) lost(err error) error {
+	if u, ok := errors.AsType[*engine.UnreachableError](err); ok {
+		return withStatus(exitEngine, &buildkit.LostError{Address: r.engine.Name(), Err: u})
 	}
-	return withStatus(exitEngine, target)
+	for _, res := range r.done.Results {
+		if l, ok := errors.AsType[*buildkit.LostError](res.Err); ok {
+			return withStatus(exitEngine, l)
+		}
+	}
+	return nil
 }
 
 // prepareError sorts what is wrong before the start: mistakes in files come
