@@ -532,8 +532,10 @@ func ctyResources(s *spec) cty.Value {
 
 // target evaluates all of a target.
 func (e *evaluator) target(in *instance) {
-	for _, name := range attributeNames {
-		e.attribute(in, attributes[name], in.block.label)
+	for _, name := range sortedKeys(in.block.content.Attributes) {
+		if def := attributes[name]; def != nil {
+			e.attribute(in, def, in.block.label)
+		}
 	}
 	if e.mode == ModeStrata {
 		e.steps(in)
@@ -562,9 +564,9 @@ func (e *evaluator) checkSource(in *instance) {
 
 // Group blocks.
 
-var groupSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{
+var groupSchema = newSchema(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{
 	{Name: "targets", Required: true}, {Name: "description"},
-}}
+}})
 
 // A groupDecl is a group block, evaluated when first needed.
 type groupDecl struct {

@@ -75,6 +75,7 @@ type Config struct {
 	varEnv func(string) (string, bool) // nil if variables may not come from there
 
 	variables []ListedVariable
+	resolved  map[string]*spec // with inherits, without overrides; may be nil
 }
 
 // A group is a name for several targets and groups.
@@ -212,6 +213,7 @@ func (c *Config) verify(unnamed bool) hcl.Diagnostics {
 	}
 	r.follow()
 	_, _ = r.selection(nil) // what is wrong is in r.diags
+	c.resolved = r.done
 	return slices.DeleteFunc(r.diags, func(d *hcl.Diagnostic) bool {
 		return unnamed && d.Summary == unknownTarget
 	})

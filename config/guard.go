@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"encoding/json"
 	"unicode/utf8"
 
@@ -15,9 +16,6 @@ const maxDepth = 250
 
 // guardHCL reports text that is not safe to give to the HCL parser.
 func guardHCL(data []byte, name string) hcl.Diagnostics {
-	if !utf8.Valid(data) {
-		return hcl.Diagnostics{badUTF8(data, name)}
-	}
 	tokens, diags := hclsyntax.LexConfig(data, name, hcl.InitialPos)
 	if rng, deep := tooDeep(tokens); deep {
 		return hcl.Diagnostics{tooDeepProblem(rng)}
@@ -85,6 +83,108 @@ func tooDeep(tokens hclsyntax.Tokens) (hcl.Range, bool) {
 		}
 	}
 	return hcl.Range{}, false
+}
+
+// A piece is a part of a file that begins and ends between top-level items.
+type piece struct {
+	start hcl.Pos
+	data  []byte
+}
+
+// pieceSize is how large pieces are, about.
+const pieceSize = 64 << 10
+
+// pieces takes most files apart without a lexer, which would be half the cost of
+// reading a large one. It knows strings, comments to the end of the line and
+// brackets; of a file with here-documents, block comments or templates that hold
+// more than a name, and of one that is nested deeply, it says that it can not.
+func pieces(data []byte) ([]piece, bool) {
+	var out []piece
+	begin, line := hcl.InitialPos, 1
+	depth, chain := 0, 0
+	for i := 0; i < len(data); i++ {
+		next := byte('\n')
+		if i+1 < len(data) {
+			next = data[i+1]
+		}
+		switch c := data[i]; c {
+		case '"':
+			end, ok := plainString(data, i+1)
+			if !ok {
+				return nil, false
+			}
+			i = end
+		case '#':
+			i = lineEnd(data, i) - 1
+		case '/':
+			if next == '*' {
+				return nil, false
+			}
+			if next == '/' {
+				i = lineEnd(data, i) - 1
+			}
+			chain++
+		case '<':
+			if next == '<' {
+				return nil, false
+			}
+			chain++
+		case '(', '{':
+			depth++
+		case '[':
+			depth++
+			chain++
+		case ')', '}', ']':
+			depth--
+		case '-', '+', '*', '%', '?', '!', '&', '|', '=', '>':
+			chain++
+		case '\n':
+			line++
+			if depth != 0 {
+				break
+			}
+			chain = 0
+			if i+1-begin.Byte >= pieceSize {
+				out = append(out, piece{begin, data[begin.Byte : i+1]})
+				begin = hcl.Pos{Line: line, Column: 1, Byte: i + 1}
+			}
+		}
+		if depth > maxDepth || chain > maxChain {
+			return nil, false
+		}
+	}
+	return append(out, piece{begin, data[begin.Byte:]}), depth == 0
+}
+
+// plainString returns where the string whose text begins at i is closed.
+func plainString(data []byte, i int) (int, bool) {
+	for ; i < len(data); i++ {
+		switch data[i] {
+		case '"':
+			return i, true
+		case '\n':
+			return i, false
+		case '\\':
+			i++
+		case '$', '%':
+			if i+1 >= len(data) || data[i+1] != '{' {
+				continue
+			}
+			for i += 2; i < len(data) && data[i] != '}'; i++ {
+				if c := data[i]; !isNameChar(rune(c)) && c != '.' {
+					return i, false
+				}
+			}
+		}
+	}
+	return i, false
+}
+
+func lineEnd(data []byte, i int) int {
+	if n := bytes.IndexByte(data[i:], '\n'); n >= 0 {
+		return i + n
+	}
+	return len(data)
 }
 
 // guardJSON is guardHCL for JSON syntax: brackets and the templates in strings.

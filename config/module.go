@@ -2,12 +2,15 @@ package config
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/hashicorp/hcl/v2/json"
+	"golang.org/x/sync/errgroup"
 )
 
 // A module is what the files declare, read but not evaluated.
@@ -19,6 +22,8 @@ type module struct {
 	globals   map[string]*hcl.Attribute
 	targets   []*block // in order of declaration
 	groups    []*block
+	schema    *blockSchema         // of target blocks
+	declared  map[string]hcl.Range // labels, by type, name and file
 	diags     hcl.Diagnostics
 }
 
@@ -69,6 +74,8 @@ func newModule(mode Mode) *module {
 		variables: map[string]*variable{},
 		functions: map[string]*userFunction{},
 		globals:   map[string]*hcl.Attribute{},
+		schema:    newSchema(targetSchema(mode)),
+		declared:  map[string]hcl.Range{},
 	}
 }
 
@@ -115,10 +122,52 @@ func parseFile(src source) (*hcl.File, hcl.Diagnostics) {
 }
 
 func parseHCL(src source) (*hcl.File, hcl.Diagnostics) {
-	if diags := guardHCL(src.data, src.name); diags.HasErrors() {
-		return &hcl.File{Bytes: src.data}, diags
+	if !utf8.Valid(src.data) {
+		return &hcl.File{Bytes: src.data}, hcl.Diagnostics{badUTF8(src.data, src.name)}
+	}
+	if parts, ok := pieces(src.data); ok && len(parts) > 1 {
+		if f, ok := parsePieces(src, parts); ok {
+			return f, nil
+		}
+	} else if !ok {
+		if diags := guardHCL(src.data, src.name); diags.HasErrors() {
+			return &hcl.File{Bytes: src.data}, diags
+		}
 	}
 	return hclsyntax.ParseConfig(src.data, src.name, hcl.InitialPos)
+}
+
+// parsePieces parses the parts of a large file at the same time. It gives up on
+// any problem, so that the whole is parsed and reported as usual.
+func parsePieces(src source, parts []piece) (*hcl.File, bool) {
+	bodies := make([]*hclsyntax.Body, len(parts))
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, p := range parts {
+		g.Go(func() error {
+			f, diags := hclsyntax.ParseConfig(p.data, src.name, p.start)
+			if diags.HasErrors() {
+				return diags
+			}
+			bodies[i] = f.Body.(*hclsyntax.Body)
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, false
+	}
+	whole := bodies[0]
+	for _, b := range bodies[1:] {
+		for name, attr := range b.Attributes {
+			if whole.Attributes[name] != nil {
+				return nil, false
+			}
+			whole.Attributes[name] = attr
+		}
+		whole.Blocks = append(whole.Blocks, b.Blocks...)
+		whole.SrcRange.End, whole.EndRange = b.SrcRange.End, b.EndRange
+	}
+	return &hcl.File{Body: whole, Bytes: src.data}, true
 }
 
 func parseJSON(src source) (*hcl.File, hcl.Diagnostics) {
@@ -135,7 +184,7 @@ func (m *module) read(body hcl.Body) {
 	for _, b := range content.Blocks {
 		switch b.Type {
 		case "target":
-			m.targets = m.addBlock(m.targets, b, targetSchema(m.mode))
+			m.targets = m.addBlock(m.targets, b, m.schema)
 		case "group":
 			m.groups = m.addBlock(m.groups, b, groupSchema)
 		case "variable":
@@ -152,7 +201,7 @@ func (m *module) checkTopLevel(body hcl.Body) {
 	if !ok {
 		return
 	}
-	_, known := schemaNames(fileSchema)
+	known := []string{"target", "group", "variable", "function"}
 	for _, b := range native.Blocks {
 		if !slices.Contains(known, b.Type) {
 			m.unknown(problem(b.TypeRange, "Unknown block", "There is no block %q.%s", b.Type, didYouMean(b.Type, known)))
@@ -177,90 +226,122 @@ func (m *module) addGlobals(body hcl.Body) {
 	}
 }
 
-func (m *module) addBlock(list []*block, b *hcl.Block, schema *hcl.BodySchema) []*block {
-	content, _, diags := b.Body.PartialContent(schema)
-	m.report(diags...)
-	m.checkUnknown(b, schema)
-	out := &block{typ: b.Type, name: b.Labels[0], header: b.DefRange, label: b.LabelRanges[0], content: content}
+func (m *module) addBlock(list []*block, b *hcl.Block, schema *blockSchema) []*block {
+	out := &block{
+		typ: b.Type, name: b.Labels[0], header: b.DefRange, label: b.LabelRanges[0],
+		content: m.content(b, schema),
+	}
 	if !validName(out.name) {
 		m.report(problem(out.label, "Invalid name",
 			"%q can not be the name of a %s: only letters, digits, _ and - are allowed.", out.name, b.Type))
 	}
 	if m.mode == ModeStrata {
-		m.checkTwice(list, out)
+		m.checkTwice(out)
 	}
 	return append(list, out)
 }
 
 // checkTwice reports a second block of one name in one file. In another file it
 // adds to the first, as an override does.
-func (m *module) checkTwice(list []*block, b *block) {
-	i := slices.IndexFunc(list, func(o *block) bool {
-		return o.name == b.name && o.label.Filename == b.label.Filename
-	})
-	if i >= 0 {
+func (m *module) checkTwice(b *block) {
+	key := b.typ + "\x00" + b.name + "\x00" + b.label.Filename
+	if first, ok := m.declared[key]; ok {
 		m.report(problem(b.label, "Duplicate "+b.typ, "A %s named %q is declared at %s already.",
-			b.typ, b.name, position(list[i].label)))
-	}
-}
-
-// checkUnknown reports what a block holds and the schema does not have.
-func (m *module) checkUnknown(b *hcl.Block, schema *hcl.BodySchema) {
-	body, ok := b.Body.(*hclsyntax.Body)
-	if !ok {
-		m.checkUnknownJSON(b, schema)
+			b.typ, b.name, position(first)))
 		return
 	}
-	attrs, blocks := schemaNames(schema)
-	for _, name := range sortedKeys(body.Attributes) {
-		if !slices.Contains(attrs, name) {
-			m.unknownAttribute(b, name, body.Attributes[name].NameRange, attrs)
+	m.declared[key] = b.label
+}
+
+// A blockSchema is what a block may hold.
+type blockSchema struct {
+	hcl    *hcl.BodySchema
+	attrs  map[string]bool
+	blocks map[string]bool
+}
+
+func newSchema(body *hcl.BodySchema) *blockSchema {
+	s := &blockSchema{hcl: body, attrs: map[string]bool{}, blocks: map[string]bool{}}
+	for _, a := range body.Attributes {
+		s.attrs[a.Name] = true
+	}
+	for _, b := range body.Blocks {
+		s.blocks[b.Type] = true
+	}
+	return s
+}
+
+func (s *blockSchema) names() []string {
+	return slices.Concat(sortedKeys(s.attrs), sortedKeys(s.blocks))
+}
+
+// content reads a block by its schema and reports what else it holds.
+func (m *module) content(b *hcl.Block, schema *blockSchema) *hcl.BodyContent {
+	body, ok := b.Body.(*hclsyntax.Body)
+	if !ok {
+		return m.contentJSON(b, schema)
+	}
+	out := &hcl.BodyContent{Attributes: make(hcl.Attributes, len(body.Attributes)), MissingItemRange: body.MissingItemRange()}
+	var unknown []string
+	for name, attr := range body.Attributes {
+		if schema.attrs[name] {
+			out.Attributes[name] = attr.AsHCLAttribute()
+		} else {
+			unknown = append(unknown, name)
 		}
+	}
+	slices.Sort(unknown)
+	for _, name := range unknown {
+		m.unknownAttribute(b, name, body.Attributes[name].NameRange, schema)
 	}
 	for _, inner := range body.Blocks {
-		if !slices.Contains(blocks, inner.Type) {
+		switch {
+		case !schema.blocks[inner.Type]:
 			m.unknown(problem(inner.TypeRange, "Unknown block", "A %s has no block %q.%s",
-				b.Type, inner.Type, didYouMean(inner.Type, concat(blocks, attrs))))
+				b.Type, inner.Type, didYouMean(inner.Type, schema.names())))
+		case len(inner.Labels) > 0:
+			m.report(problem(inner.LabelRanges[0], "Unexpected label", "A block %q has no labels.", inner.Type))
+		default:
+			out.Blocks = append(out.Blocks, inner.AsHCLBlock())
+		}
+	}
+	m.missing(b, schema, out)
+	return out
+}
+
+func (m *module) missing(b *hcl.Block, schema *blockSchema, content *hcl.BodyContent) {
+	for _, a := range schema.hcl.Attributes {
+		if a.Required && content.Attributes[a.Name] == nil {
+			m.report(problem(b.DefRange, "Missing attribute", "A %s needs the attribute %q.", b.Type, a.Name))
 		}
 	}
 }
 
-func (m *module) checkUnknownJSON(b *hcl.Block, schema *hcl.BodySchema) {
-	_, rest, _ := b.Body.PartialContent(schema)
+func (m *module) contentJSON(b *hcl.Block, schema *blockSchema) *hcl.BodyContent {
+	content, rest, diags := b.Body.PartialContent(schema.hcl)
+	m.report(diags...)
 	extra, _ := rest.JustAttributes()
-	attrs, blocks := schemaNames(schema)
 	for _, name := range sortedKeys(extra) {
-		m.unknownAttribute(b, name, extra[name].NameRange, concat(attrs, blocks))
+		m.unknownAttribute(b, name, extra[name].NameRange, schema)
 	}
+	return content
 }
 
-func (m *module) unknownAttribute(b *hcl.Block, name string, rng hcl.Range, known []string) {
-	m.unknown(problem(rng, "Unknown attribute", "A %s has no attribute %q.%s", b.Type, name, didYouMean(name, known)))
+func (m *module) unknownAttribute(b *hcl.Block, name string, rng hcl.Range, schema *blockSchema) {
+	m.unknown(problem(rng, "Unknown attribute", "A %s has no attribute %q.%s", b.Type, name, didYouMean(name, schema.names())))
 }
 
-func schemaNames(s *hcl.BodySchema) (attrs, blocks []string) {
-	for _, a := range s.Attributes {
-		attrs = append(attrs, a.Name)
-	}
-	for _, b := range s.Blocks {
-		blocks = append(blocks, b.Type)
-	}
-	return attrs, blocks
-}
-
-var variableSchema = &hcl.BodySchema{
+var variableSchema = newSchema(&hcl.BodySchema{
 	Attributes: []hcl.AttributeSchema{{Name: "type"}, {Name: "default"}, {Name: "description"}},
 	Blocks:     []hcl.BlockHeaderSchema{{Type: "validation"}},
-}
+})
 
 var validationSchema = &hcl.BodySchema{
 	Attributes: []hcl.AttributeSchema{{Name: "condition", Required: true}, {Name: "error_message", Required: true}},
 }
 
 func (m *module) addVariable(b *hcl.Block) {
-	content, _, diags := b.Body.PartialContent(variableSchema)
-	m.report(diags...)
-	m.checkUnknown(b, variableSchema)
+	content := m.content(b, variableSchema)
 	v := &variable{name: b.Labels[0], rng: b.DefRange, def: content.Attributes["default"]}
 	if attr := content.Attributes["type"]; attr != nil {
 		v.typ = attr.Expr

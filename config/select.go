@@ -265,6 +265,9 @@ func (r *resolver) resolve(name string, from hcl.Range, open []string) *spec {
 	if s := r.done[name]; s != nil {
 		return s
 	}
+	if s := r.resolved[name]; s != nil && len(r.overrides) == 0 {
+		return s
+	}
 	declared := r.specs[name]
 	if declared == nil {
 		r.unknown(name, from)

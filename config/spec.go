@@ -55,10 +55,9 @@ type resources struct {
 	cpusetCPUs, cpusetMems         *string
 }
 
-// clone copies s so deeply that merging into the copy can not change s.
+// clone copies s so deeply that completing the copy can not change s.
 func (s *spec) clone() *spec {
 	c := *s
-	c.places = maps.Clone(s.places)
 	c.contexts = maps.Clone(s.contexts)
 	c.args = maps.Clone(s.args)
 	c.labels = maps.Clone(s.labels)

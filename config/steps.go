@@ -48,7 +48,7 @@ var stepOptions = map[string][]string{
 }
 
 // stepSchema is all that a step block may hold.
-var stepSchema = makeStepSchema()
+var stepSchema = newSchema(makeStepSchema())
 
 func makeStepSchema() *hcl.BodySchema {
 	seen := map[string]bool{}
@@ -161,10 +161,7 @@ type stepReader struct {
 
 // open reads a step block and finds out which instruction it is.
 func (c *compiler) open(b *hcl.Block) (*stepReader, bool) {
-	content, _, diags := b.Body.PartialContent(stepSchema)
-	c.report(diags...)
-	c.checkUnknown(b, stepSchema)
-	s := &stepReader{compiler: c, block: b, content: content, nested: b.Type == "onbuild"}
+	s := &stepReader{compiler: c, block: b, content: c.content(b, stepSchema), nested: b.Type == "onbuild"}
 	found := s.instructions()
 	switch len(found) {
 	case 0:

@@ -48,33 +48,43 @@ func optionalBool(v cty.Value) (*bool, error) {
 
 // stringsOf is nil for null only; an empty list is empty and not nil.
 func stringsOf(v cty.Value) ([]string, error) {
-	v, err := convertTo(v, cty.List(cty.String))
-	if err != nil || v.IsNull() {
+	if v.IsNull() {
+		_, err := convertTo(v, cty.List(cty.String))
 		return nil, err
 	}
+	if !v.Type().IsTupleType() && !v.Type().IsListType() && !v.Type().IsSetType() {
+		return nil, fmt.Errorf("must be a list of string, not %s", article(v.Type()))
+	}
+	// Converting a tuple as a whole compares all its elements with one another.
 	out := make([]string, 0, v.LengthInt())
-	for i, elem := range v.Elements() {
-		if elem.IsNull() {
-			return nil, cty.IndexPath(i).NewError(errNull)
+	for it := v.ElementIterator(); it.Next(); {
+		_, elem := it.Element()
+		s, err := stringOf(elem)
+		if err != nil {
+			return nil, cty.IndexIntPath(len(out)).NewError(err)
 		}
-		out = append(out, elem.AsString())
+		out = append(out, s)
 	}
 	return out, nil
 }
 
 // stringMap keeps null values as nil.
 func stringMap(v cty.Value) (map[string]*string, error) {
-	v, err := convertTo(v, cty.Map(cty.String))
-	if err != nil || v.IsNull() {
+	if v.IsNull() {
+		_, err := convertTo(v, cty.Map(cty.String))
 		return nil, err
 	}
+	if !v.Type().IsObjectType() && !v.Type().IsMapType() {
+		return nil, fmt.Errorf("must be a map of string, not %s", article(v.Type()))
+	}
 	out := make(map[string]*string, v.LengthInt())
-	for k, elem := range v.Elements() {
-		out[k.AsString()] = nil
-		if !elem.IsNull() {
-			s := elem.AsString()
-			out[k.AsString()] = &s
+	for it := v.ElementIterator(); it.Next(); {
+		k, elem := it.Element()
+		s, err := optionalString(elem)
+		if err != nil {
+			return nil, cty.IndexPath(k).NewError(err)
 		}
+		out[k.AsString()] = s
 	}
 	return out, nil
 }
