@@ -42,17 +42,21 @@ func composeName(name string) (is, sure bool) {
 // A composer reads compose files.
 type composer struct {
 	*module
-	dir   string
-	env   map[string]string
-	files []source
-	nodes map[string]yaml.Node // parsed for places, by file
+	dir  string
+	vars map[string]string
+	env  map[string]string // all of it, as far as it can be listed
+	// process is the environment of the process, nil if it may not be read.
+	process func(string) (string, bool)
+	files   []source
+	nodes   map[string]yaml.Node // parsed for places, by file
 }
 
-// newComposer prepares the environment: that of the process, then .env, and
-// variables given for this run over all.
+// newComposer prepares the environment: variables given for this run, then that of
+// the process, then .env.
 func newComposer(m *module, opts LoadOptions) (*composer, error) {
 	c := &composer{module: m, dir: opts.Dir, env: map[string]string{}, nodes: map[string]yaml.Node{}}
-	if opts.envForVariables() != nil {
+	c.process = opts.envForVariables()
+	if c.process != nil {
 		for _, kv := range opts.Environ {
 			k, v, _ := strings.Cut(kv, "=")
 			c.env[k] = v
@@ -62,7 +66,22 @@ func newComposer(m *module, opts LoadOptions) (*composer, error) {
 		return nil, err
 	}
 	maps.Copy(c.env, opts.Vars)
+	c.vars = opts.Vars
 	return c, nil
+}
+
+// lookup answers for a variable in a compose file.
+func (c *composer) lookup(name string) (string, bool) {
+	if v, ok := c.vars[name]; ok {
+		return v, true
+	}
+	if c.process != nil {
+		if v, ok := c.process(name); ok {
+			return v, true
+		}
+	}
+	v, ok := c.env[name]
+	return v, ok
 }
 
 func (c *composer) dotEnv(file string) error {
@@ -74,10 +93,7 @@ func (c *composer) dotEnv(file string) error {
 	if err != nil {
 		return err
 	}
-	vars, err := dotenv.UnmarshalBytesWithLookup(data, func(k string) (string, bool) {
-		v, ok := c.env[k]
-		return v, ok
-	})
+	vars, err := dotenv.UnmarshalBytesWithLookup(data, c.lookup)
 	if err != nil {
 		return fmt.Errorf("reading .env: %w", err)
 	}
@@ -121,13 +137,14 @@ func (c *composer) load(files []source, options ...func(*loader.Options)) (p *ty
 		details.ConfigFiles = append(details.ConfigFiles, types.ConfigFile{Filename: f.name, Content: f.data})
 	}
 	project := "bake"
-	if name := c.env["COMPOSE_PROJECT_NAME"]; name != "" {
+	if name, _ := c.lookup("COMPOSE_PROJECT_NAME"); name != "" {
 		project = name
 	}
 	base := func(o *loader.Options) {
 		o.SetProjectName(project, false)
 		o.SkipNormalization = true
 		o.SkipValidation = true
+		o.Interpolate.LookupValue = c.lookup
 	}
 	raw, err := loader.LoadModelWithContext(context.Background(), details, append([]func(*loader.Options){base}, options...)...)
 	if err != nil {
@@ -241,7 +258,7 @@ func (c *composer) service(p *types.Project, svc types.ServiceConfig) (*spec, er
 		u := b.Ulimits[limit]
 		s.ulimits = append(s.ulimits, fmt.Sprintf("%s=%d:%d", limit, u.Soft, u.Hard))
 	}
-	s.args = c.args(p, svc)
+	s.args = c.args(svc)
 	if err := c.entries(p, b, s); err != nil {
 		return nil, err
 	}
@@ -283,13 +300,12 @@ func (c *composer) relative(path string) string {
 
 // args resolves arguments without a value: from the service's environment, else
 // from ours, else they are left out.
-func (c *composer) args(p *types.Project, svc types.ServiceConfig) map[string]*string {
+func (c *composer) args(svc types.ServiceConfig) map[string]*string {
 	resolved := svc.Build.Args.Resolve(func(name string) (string, bool) {
 		if v, ok := svc.Environment[name]; ok && v != nil {
 			return *v, true
 		}
-		v, ok := p.Environment[name]
-		return v, ok
+		return c.lookup(name)
 	})
 	var out map[string]*string
 	mergeMap(&out, resolved)

@@ -118,10 +118,12 @@ type Selection struct {
 	Graph *graph.Graph
 	// Warnings are what is suspicious but not wrong in the chosen targets.
 	Warnings hcl.Diagnostics
+	// Allowed are the privileges that overrides grant by naming them, as values
+	// of --allow: fs.read=PATH, fs.write=PATH, network.host, security.insecure.
+	Allowed []string
 
-	groups  map[string]*group // to print
-	config  *Config
-	granted Grants // what overrides named
+	groups map[string]*group // to print
+	config *Config
 }
 
 // Load reads and evaluates the files. Problems with what they say are joined in

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -154,5 +153,3 @@ func ParseVars(list []string) (map[string]string, error) {
 	}
 	return out, nil
 }
-
-var errNoValue = errors.New("takes no value")

@@ -33,7 +33,7 @@ type resolver struct {
 	queue     []string // chosen, in the order met
 	implicit  map[string]bool
 	from      map[string]hcl.Range // which entry of a group asked for a target
-	granted   Grants               // by overrides
+	allowed   []string             // by overrides
 	noPolicy  bool                 // policies are switched off
 	asked     []string             // groups and targets, patterns resolved
 	seen      map[string]bool      // groups among them and in them
@@ -218,34 +218,42 @@ func (r *resolver) grant(o *override, s *spec) {
 		switch name {
 		case "output":
 			for _, out := range s.outputs {
-				r.granted.Write = append(r.granted.Write, out.Dest)
+				r.allow("fs.write", out.Dest)
 			}
 		case "cache-from":
 			for _, c := range s.cacheFrom {
-				r.granted.Read = append(r.granted.Read, c.Attrs["src"])
+				r.allow("fs.read", c.Attrs["src"])
 			}
 		case "cache-to":
 			for _, c := range s.cacheTo {
-				r.granted.Write = append(r.granted.Write, c.Attrs["dest"])
+				r.allow("fs.write", c.Attrs["dest"])
 			}
 		case "ssh":
 			for _, x := range s.ssh {
-				r.granted.Read = append(r.granted.Read, x.Paths...)
+				r.allow("fs.read", x.Paths...)
 			}
 		case "secret":
 			for _, x := range s.secrets {
 				if sub == "" || sub == x.ID {
-					r.granted.Read = append(r.granted.Read, x.Source)
+					r.allow("fs.read", x.Source)
 				}
 			}
 		case "entitlement":
-			r.granted.NetworkHost = r.granted.NetworkHost || slices.Contains(o.values[key].list, "network.host")
-			r.granted.SecurityInsecure = r.granted.SecurityInsecure || slices.Contains(o.values[key].list, "security.insecure")
+			for _, e := range o.values[key].list {
+				if e == "network.host" || e == "security.insecure" {
+					r.allowed = append(r.allowed, e)
+				}
+			}
 		}
 	}
-	empty := func(p string) bool { return p == "" }
-	r.granted.Read = slices.DeleteFunc(r.granted.Read, empty)
-	r.granted.Write = slices.DeleteFunc(r.granted.Write, empty)
+}
+
+func (r *resolver) allow(key string, paths ...string) {
+	for _, p := range paths {
+		if p != "" && p != "-" {
+			r.allowed = append(r.allowed, key+"="+p)
+		}
+	}
 }
 
 // sourceDate hands SOURCE_DATE_EPOCH on to targets that do not set it.
@@ -389,7 +397,7 @@ func (r *resolver) selection(requested []string) (*Selection, error) {
 		r.report(r.diagnose(err, targets)...)
 		return nil, r.failure()
 	}
-	sel := &Selection{Requested: requested, Graph: g, groups: r.printedGroups(), config: r.Config, granted: r.granted}
+	sel := &Selection{Requested: requested, Graph: g, groups: r.printedGroups(), config: r.Config, Allowed: dropRepeats(r.allowed)}
 	for _, id := range g.Order() {
 		sel.Targets = append(sel.Targets, targets[id])
 	}
