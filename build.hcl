@@ -49,7 +49,7 @@ COPY --from=certs ${basename(CERTS)} /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /out/strata /strata
 ENTRYPOINT ["/strata"]
 EOT
-  tags              = ["${REGISTRY}strata-build/strata:${VERSION}"]
+  tags              = [join("/", compact([REGISTRY, "strata-build", "strata:${VERSION}"]))]
 }
 
 variable "SHOP" {
@@ -63,7 +63,7 @@ variable "GOROOT" {
 }
 
 variable "REGISTRY" {
-  description = "where the images will go, with a slash at the end"
+  description = "where the images will go, such as registry.example.com/team"
   default     = ""
 }
 
@@ -74,7 +74,7 @@ variable "VERSION" {
 
 function "image" {
   params = [name]
-  result = ["${REGISTRY}shop/${name}:${VERSION}"]
+  result = [join("/", compact([REGISTRY, "shop", "${name}:${VERSION}"]))]
 }
 
 group "default" {

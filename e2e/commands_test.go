@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -18,40 +21,47 @@ import (
 	"github.com/strata-build/strata/internal/testkit"
 )
 
-// get is the script command "get URL": it asks until there is an answer with a
-// good status, for half a minute at most, and prints the answer.
+// get is the script command "get URL [PATTERN]": it asks until there is an
+// answer with a good status that matches PATTERN, for half a minute at most, and
+// prints the answer.
 func get(ts *testscript.TestScript, neg bool, args []string) {
-	if len(args) != 1 {
-		ts.Fatalf("usage: get URL")
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: get URL [PATTERN]")
+	}
+	pattern := regexp.MustCompile("")
+	if len(args) == 2 {
+		pattern = regexp.MustCompile(args[1])
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	body, err := fetch(ctx, args[0])
-	if neg != (err != nil) {
-		ts.Fatalf("get %s: %v", args[0], err)
-	}
-	fmt.Fprintln(ts.Stdout(), body)
-}
-
-// fetch asks again as long as nobody answers well and ctx lasts.
-func fetch(ctx context.Context, url string) (string, error) {
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
 	for {
-		body, err := fetchOnce(ctx, url)
-		if err == nil {
-			return body, nil
+		body, err := request(ctx, http.MethodGet, args[0], "")
+		if err == nil && pattern.MatchString(body) {
+			fmt.Fprintln(ts.Stdout(), body)
+			return
 		}
 		select {
 		case <-again.C:
 		case <-ctx.Done():
-			return "", err
+			ts.Fatalf("get %s: no good answer; the last one: %v %s", args[0], err, body)
 		}
 	}
 }
 
-func fetchOnce(ctx context.Context, url string) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+// post is the script command "post URL BODY". It prints the answer.
+func post(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: post URL BODY")
+	}
+	body, err := request(context.Background(), http.MethodPost, args[0], args[1])
+	ts.Check(err)
+	fmt.Fprintln(ts.Stdout(), body)
+}
+
+func request(ctx context.Context, method, url, body string) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
 		return "", err
 	}
@@ -61,14 +71,30 @@ func fetchOnce(ctx context.Context, url string) (string, error) {
 		return "", err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
+	answer, err := io.ReadAll(resp.Body)
 	if err == nil && resp.StatusCode/100 != 2 {
-		err = fmt.Errorf("%s: %s", resp.Status, body)
+		err = fmt.Errorf("%s %s: %s", method, url, resp.Status)
 	}
-	return string(body), err
+	return string(answer), err
 }
 
-// registry is the script command for the registry at $REGISTRY:
+// port is the script command "port NAME...": it sets each variable to the number
+// of a loopback port that nobody listens at.
+func port(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: port NAME...")
+	}
+	for _, name := range args {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		ts.Check(err)
+		_, number, err := net.SplitHostPort(l.Addr().String())
+		ts.Check(err)
+		ts.Setenv(name, number)
+		defer l.Close() // after the others, so that no two are equal
+	}
+}
+
+// registry is the script command for the registry at $REGISTRY_HOST:
 //
 //	registry count PATTERN N         fails unless N requests matched PATTERN
 //	registry fault PATTERN N STATUS  answers the next N such requests with STATUS

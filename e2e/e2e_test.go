@@ -46,7 +46,7 @@ func TestScripts(t *testing.T) {
 			})
 			env.Values[registryKey{}] = registry
 			env.Vars = append(env.Vars, home.Vars()...)
-			env.Setenv("REGISTRY", registry.Host)
+			env.Setenv("REGISTRY_HOST", registry.Host)
 			env.Setenv("BIN", filepath.Dir(strata))
 			env.Setenv("EXAMPLES", filepath.Join(root, "examples"))
 			env.Setenv("GOROOT", goroot(t))
@@ -57,6 +57,8 @@ func TestScripts(t *testing.T) {
 			"exits":    exits,
 			"get":      get,
 			"login":    login,
+			"port":     port,
+			"post":     post,
 			"registry": registry,
 		},
 	})

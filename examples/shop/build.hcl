@@ -14,7 +14,7 @@ variable "GOROOT" {
 }
 
 variable "REGISTRY" {
-  description = "where the images will go, with a slash at the end"
+  description = "where the images will go, such as registry.example.com/team"
   default     = ""
 }
 
@@ -25,7 +25,7 @@ variable "VERSION" {
 
 function "image" {
   params = [name]
-  result = ["${REGISTRY}shop/${name}:${VERSION}"]
+  result = [join("/", compact([REGISTRY, "shop", "${name}:${VERSION}"]))]
 }
 
 group "default" {

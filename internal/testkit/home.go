@@ -2,7 +2,6 @@ package testkit
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -70,38 +69,67 @@ func (h *Home) Vars() []string {
 	return vars
 }
 
-// Close stops the engine and removes the home. Processes and mounts that
-// the engine has left behind are cleaned up, and are an error.
+// Close stops the engine and removes the home. Commands that still run in the
+// home, and processes and mounts that the engine has left behind, are cleaned
+// up and are an error.
 func (h *Home) Close() error {
+	commands := h.killLeftovers(func(p process) bool { return p.has("environ", h.Dir) && !p.has("cmdline", "\x00serve\x00") })
 	stop := exec.Command(h.strata, "engine", "stop")
 	stop.Env = append(os.Environ(), h.Vars()...)
 	out, err := stop.CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("stopping the engine: %w\n%s", err, out)
 	}
-	return errors.Join(err, h.killLeftovers(), h.unmountLeftovers(), os.RemoveAll(h.Dir))
+	processes := h.killLeftovers(func(p process) bool {
+		return p.has("cmdline", h.Dir) || p.has("environ", h.Dir) || strings.Contains(p.root(), h.Dir)
+	})
+	return errors.Join(commands, err, processes, h.unmountLeftovers(), os.RemoveAll(h.Dir))
 }
 
-// killLeftovers ends the processes that have the home on their command line.
-func (h *Home) killLeftovers() error {
-	found, err := filepath.Glob("/proc/[0-9]*/cmdline")
+// killLeftovers ends the processes that ours recognises as such.
+func (h *Home) killLeftovers(ours func(process) bool) error {
+	found, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, file := range found {
-		cmdline, err := os.ReadFile(file)
-		if err != nil || !bytes.Contains(cmdline, []byte(h.Dir)) {
-			continue // ended meanwhile, or none of ours
+	for _, dir := range found {
+		p := process(dir)
+		if !ours(p) {
+			continue
 		}
-		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		pid, err := strconv.Atoi(filepath.Base(dir))
 		if err != nil {
 			return err
 		}
-		words := strings.ReplaceAll(strings.TrimRight(string(cmdline), "\x00"), "\x00", " ")
+		words := strings.ReplaceAll(strings.TrimRight(p.read("cmdline"), "\x00"), "\x00", " ")
 		errs = append(errs, fmt.Errorf("process %d was left behind: %s", pid, words), syscall.Kill(pid, syscall.SIGKILL))
 	}
 	return errors.Join(errs...)
+}
+
+// A process is its directory in /proc. All of it is empty once it has ended.
+type process string
+
+func (p process) read(file string) string {
+	text, err := os.ReadFile(filepath.Join(string(p), file))
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
+
+func (p process) has(file, text string) bool { return strings.Contains(p.read(file), text) }
+
+// root describes the mount that the process sees as its root directory: for a
+// container it names the directories of the engine that it is made of.
+func (p process) root() string {
+	for line := range strings.Lines(p.read("mountinfo")) {
+		if fields := strings.Fields(line); len(fields) > 4 && fields[4] == "/" {
+			return line
+		}
+	}
+	return ""
 }
 
 // unmountLeftovers undoes the mounts below the home, the last one first.
