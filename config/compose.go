@@ -54,7 +54,7 @@ type composer struct {
 // newComposer prepares the environment: variables given for this run, then that of
 // the process, then .env.
 func newComposer(m *module, opts LoadOptions) (*composer, error) {
-	c := &composer{module: m, dir: opts.Dir, env: map[string]string{}, nodes: map[string]yaml.Node{}}
+	c := &composer{module: m, dir: workingDir(opts.Dir), env: map[string]string{}, nodes: map[string]yaml.Node{}}
 	c.process = opts.envForVariables()
 	if c.process != nil {
 		for _, kv := range opts.Environ {
@@ -68,6 +68,16 @@ func newComposer(m *module, opts LoadOptions) (*composer, error) {
 	maps.Copy(c.env, opts.Vars)
 	c.vars = opts.Vars
 	return c, nil
+}
+
+// workingDir is dir, or "" if it is the current directory anyway: compose then
+// leaves paths as they are written.
+func workingDir(dir string) string {
+	here, err := os.Getwd()
+	if abs, absErr := filepath.Abs(dir); err == nil && absErr == nil && abs == here {
+		return ""
+	}
+	return dir
 }
 
 // lookup answers for a variable in a compose file.
@@ -243,6 +253,9 @@ func (c *composer) service(p *types.Project, svc types.ServiceConfig) (*spec, er
 	if s.context != nil {
 		*s.context = c.relative(*s.context)
 	}
+	for k, v := range s.contexts {
+		s.contexts[k] = c.relative(v)
+	}
 	for k, v := range b.Labels {
 		s.labels[k] = &v
 	}
@@ -255,8 +268,7 @@ func (c *composer) service(p *types.Project, svc types.ServiceConfig) (*spec, er
 		s.shmSize = &size
 	}
 	for _, limit := range sortedKeys(b.Ulimits) {
-		u := b.Ulimits[limit]
-		s.ulimits = append(s.ulimits, fmt.Sprintf("%s=%d:%d", limit, u.Soft, u.Hard))
+		s.addUlimit(limit, b.Ulimits[limit])
 	}
 	s.args = c.args(svc)
 	if err := c.entries(p, b, s); err != nil {
@@ -269,6 +281,19 @@ func (c *composer) service(p *types.Project, svc types.ServiceConfig) (*spec, er
 		s.tags = []string{svc.Image}
 	}
 	return s, nil
+}
+
+// addUlimit adds a limit. Bake prints one that is a single number as 0:0, which
+// nobody can mean, so that what is printed and what is built differ here.
+func (s *spec) addUlimit(name string, u *types.UlimitsConfig) {
+	text := fmt.Sprintf("%s=%d:%d", name, u.Soft, u.Hard)
+	s.ulimits = append(s.ulimits, text)
+	if u.Single != 0 {
+		if s.meant == nil {
+			s.meant = map[string]string{}
+		}
+		s.meant[text] = fmt.Sprintf("%s=%d:%d", name, u.Single, u.Single)
+	}
 }
 
 func given(text string) *string {
@@ -288,14 +313,16 @@ func only(on bool) *bool {
 
 // relative undoes that compose puts its directory before paths.
 func (c *composer) relative(path string) string {
-	if c.dir == "" || isRemote(path) {
+	below, ok := strings.CutPrefix(path, filepath.Clean(c.dir)+string(filepath.Separator))
+	switch {
+	case c.dir == "":
 		return path
+	case path == filepath.Clean(c.dir):
+		return "."
+	case ok:
+		return below
 	}
-	rel, err := filepath.Rel(c.dir, path)
-	if err != nil || !strings.HasPrefix(path, filepath.Clean(c.dir)) {
-		return path
-	}
-	return rel
+	return path
 }
 
 // args resolves arguments without a value: from the service's environment, else
@@ -323,7 +350,7 @@ func (c *composer) entries(p *types.Project, b *types.BuildConfig, s *spec) (err
 	for _, key := range b.SSH {
 		agent := SSH{ID: key.ID}
 		if key.Path != "" {
-			agent.Paths = []string{key.Path}
+			agent.Paths = []string{c.relative(key.Path)}
 		}
 		s.ssh = append(s.ssh, agent)
 	}

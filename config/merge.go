@@ -75,6 +75,9 @@ func (s *spec) mergeLists(over *spec) {
 	s.annotations = concat(s.annotations, over.annotations)
 	s.noCacheFilt = concat(s.noCacheFilt, over.noCacheFilt)
 	s.ulimits = concat(s.ulimits, over.ulimits)
+	if len(over.meant) > 0 {
+		s.meant = maps.Clone(over.meant)
+	}
 	s.entitlements = concat(s.entitlements, over.entitlements)
 	s.policy = concat(s.policy, over.policy)
 	s.attest = uniqueByKey(concat(s.attest, over.attest), attestKey)

@@ -2,6 +2,7 @@ package config
 
 import (
 	"maps"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 )
@@ -41,8 +42,9 @@ type spec struct {
 	policy       []Policy
 	steps        *script
 
-	base        base // what paths are relative to
-	implicitSSH bool // the context needs the default agent
+	meant       map[string]string // what some ulimits are in truth
+	base        base              // what paths are relative to
+	implicitSSH bool              // the context needs the default agent
 
 	rng    hcl.Range            // the header
 	places map[string]hcl.Range // see Target.Places
@@ -79,7 +81,7 @@ func (s *spec) target(dir string) *Target {
 		CacheFrom: s.cacheFrom, CacheTo: s.cacheTo, Attest: s.attest,
 		NoCache: s.noCache != nil && *s.noCache, NoCacheFilter: s.noCacheFilt,
 		Pull: s.pull != nil && *s.pull, Network: deref(s.network),
-		ShmSize: deref(s.shmSize), Ulimits: s.ulimits, Resources: s.resources.plain(),
+		ShmSize: deref(s.shmSize), Ulimits: s.limits(), Resources: s.resources.plain(),
 		ExtraHosts: values(s.extraHosts), Entitlements: s.entitlements,
 		Call: deref(s.call), Policy: s.policy,
 		Range: s.rng, Places: s.places, spec: s,
@@ -128,4 +130,18 @@ func (s *spec) agents() []SSH {
 		return []SSH{{ID: "default"}}
 	}
 	return s.ssh
+}
+
+// limits are the ulimits as they are meant.
+func (s *spec) limits() []string {
+	if len(s.meant) == 0 {
+		return s.ulimits
+	}
+	out := slices.Clone(s.ulimits)
+	for i, u := range out {
+		if meant, ok := s.meant[u]; ok {
+			out[i] = meant
+		}
+	}
+	return out
 }

@@ -24,6 +24,7 @@ import (
 func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
 		newBuildCmd(a),
+		newBakeCmd(a),
 		newListCmd(a),
 		newGraphCmd(a),
 		newRunCmd(a),

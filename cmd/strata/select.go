@@ -19,6 +19,9 @@ type selectOptions struct {
 	set     []string
 	vars    []string
 	targets []string
+
+	mode    config.Mode           // the dialect; chosen by file name if not set
+	request func(*config.Request) // what more a command asks for, may be nil
 }
 
 func (o *selectOptions) flags(f *pflag.FlagSet) {
@@ -33,15 +36,11 @@ func (a *app) load(ctx context.Context, opts selectOptions) (*config.Config, err
 	if err != nil {
 		return nil, withStatus(exitLocal, err)
 	}
-	vars := map[string]string{}
-	for _, v := range opts.vars {
-		name, value, ok := strings.Cut(v, "=")
-		if !ok {
-			return nil, usageError("--var %q: write NAME=VALUE", v)
-		}
-		vars[name] = value
+	vars, err := config.ParseVars(opts.vars)
+	if err != nil {
+		return nil, usageError("--var: %w", err)
 	}
-	cfg, err := config.Load(ctx, config.LoadOptions{Dir: dir, Files: opts.files, Stdin: a.in, LookupEnv: a.lookupEnv, Vars: vars})
+	cfg, err := config.Load(ctx, config.LoadOptions{Dir: dir, Files: opts.files, Stdin: a.in, LookupEnv: a.lookupEnv, Environ: os.Environ(), Vars: vars, Mode: opts.mode})
 	if err != nil {
 		return nil, err
 	}
@@ -57,8 +56,10 @@ func (a *app) selectTargets(ctx context.Context, opts selectOptions, change func
 		return nil, nil, err
 	}
 	req := config.Request{Targets: opts.targets, Set: opts.set}
-	if change != nil {
-		change(&req)
+	for _, ask := range []func(*config.Request){change, opts.request} {
+		if ask != nil {
+			ask(&req)
+		}
 	}
 	sel, err := cfg.Resolve(req)
 	if err != nil {
