@@ -1,0 +1,163 @@
+package lint
+
+import (
+	"bytes"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// lines is the range of lines first to last of a file, or of word if it stands
+// in one of them, or else of the first line without its indentation.
+func (r *run) lines(file string, first, last int, word string) hcl.Range {
+	src := r.sources[file]
+	from, ok := lineStart(src, first)
+	if first == 0 || !ok {
+		return hcl.Range{Filename: file, Start: hcl.Pos{Line: first}, End: hcl.Pos{Line: first}}
+	}
+	to, ok := lineStart(src, last+1)
+	if !ok {
+		to = len(src)
+	}
+	return within(src, file, from, to, word)
+}
+
+// within is the range of word in src[from:to], or of the first line there.
+func within(src []byte, file string, from, to int, word string) hcl.Range {
+	part := src[from:to]
+	start, end := -1, 0
+	if word != "" {
+		start, end = wordIn(part, word)
+	}
+	if start < 0 {
+		line, _, _ := bytes.Cut(part, []byte("\n"))
+		start = len(line) - len(bytes.TrimLeft(line, " \t"))
+		end = len(bytes.TrimRight(line, " \t\r"))
+		end = max(end, start)
+	}
+	return hcl.Range{Filename: file, Start: position(src, from+start), End: position(src, from+end)}
+}
+
+// wordIn finds word in text, preferably where it stands alone, and never in a
+// line that is a comment.
+func wordIn(text []byte, word string) (start, end int) {
+	best := -1
+	for at := 0; ; {
+		i := bytes.Index(text[at:], []byte(word))
+		if i < 0 {
+			break
+		}
+		i += at
+		at = i + 1
+		line := text[bytes.LastIndexByte(text[:i], '\n')+1 : i]
+		if bytes.HasPrefix(bytes.TrimLeft(line, " \t"), []byte("#")) {
+			continue
+		}
+		if best < 0 {
+			best = i
+		}
+		if (i == 0 || !wordByte(text[i-1])) && (i+len(word) == len(text) || !wordByte(text[i+len(word)])) {
+			best = i
+			break
+		}
+	}
+	return best, best + len(word)
+}
+
+func wordByte(b byte) bool {
+	return b == '_' || b == '-' || b == '/' || b >= '0' && b <= '9' || b >= 'A' && b <= 'Z' || b >= 'a' && b <= 'z'
+}
+
+// lineStart is the offset of the first byte of a line, counted from 1.
+func lineStart(src []byte, line int) (int, bool) {
+	at := 0
+	for ; line > 1; line-- {
+		i := bytes.IndexByte(src[at:], '\n')
+		if i < 0 {
+			return 0, false
+		}
+		at += i + 1
+	}
+	return at, at <= len(src)
+}
+
+func position(src []byte, at int) hcl.Pos {
+	start := bytes.LastIndexByte(src[:at], '\n') + 1
+	return hcl.Pos{
+		Line:   bytes.Count(src[:at], []byte("\n")) + 1,
+		Column: utf8.RuneCount(src[start:at]) + 1,
+		Byte:   at,
+	}
+}
+
+// ignoreComment silences rules at the line it stands on or above, or in all of
+// the target whose header that is. What follows the ids is for people.
+var ignoreComment = regexp.MustCompile(`strata:ignore=([A-Za-z0-9,-]+)`)
+
+// broken are findings that nothing silences: there is no build with them.
+var broken = []string{configProblem, dockerfileProblem, targetProblem}
+
+// silence leaves out the findings that a flag or a comment silences.
+func (r *run) silence(list []Finding) []Finding {
+	ignored := map[string][][]string{} // ids by line, by file
+	for name, src := range r.sources {
+		ignored[name] = ignoredIn(src)
+	}
+	on := func(file string, line int, id string) bool {
+		lines := ignored[file]
+		return line > 0 && line <= len(lines) && slices.Contains(lines[line-1], id)
+	}
+	header := map[string]hcl.Range{}
+	for _, t := range r.sel.Targets {
+		header[t.Name] = t.Range
+	}
+	var out []Finding
+	for _, f := range list {
+		if slices.Contains(broken, f.Rule) {
+			out = append(out, f)
+			continue
+		}
+		if slices.Contains(r.opts.Ignore, f.Rule) || on(f.Place.Filename, f.Place.Start.Line, f.Rule) || on(f.Place.Filename, f.first, f.Rule) {
+			continue
+		}
+		had := len(f.Targets) > 0
+		f.Targets = slices.DeleteFunc(slices.Clone(f.Targets), func(t string) bool {
+			h := header[t]
+			return on(h.Filename, h.Start.Line, f.Rule)
+		})
+		if had && len(f.Targets) == 0 {
+			continue
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// ignoredIn lists for each line of src which rules are silenced there: by a
+// comment on the line itself or in the comment lines directly above.
+func ignoredIn(src []byte) [][]string {
+	if !bytes.Contains(src, []byte("strata:ignore=")) {
+		return nil
+	}
+	var out [][]string
+	var above []string
+	for line := range strings.SplitSeq(string(src), "\n") {
+		trimmed := strings.TrimSpace(line)
+		comment := strings.HasPrefix(trimmed, "#") || strings.HasPrefix(trimmed, "//")
+		var here []string
+		if m := ignoreComment.FindStringSubmatch(line); m != nil && (comment || strings.ContainsAny(line[:strings.Index(line, m[0])], "#/")) {
+			here = strings.Split(m[1], ",")
+		}
+		if comment {
+			above = append(above, here...)
+			out = append(out, nil)
+			continue
+		}
+		out = append(out, append(here, above...))
+		above = nil
+	}
+	return out
+}
