@@ -27,6 +27,8 @@ func commands(a *app) []*cobra.Command {
 		newBakeCmd(a),
 		newListCmd(a),
 		newGraphCmd(a),
+		newCheckCmd(a),
+		newFmtCmd(a),
 		newRunCmd(a),
 		newImagesCmd(a),
 		newImageCmd(a),
