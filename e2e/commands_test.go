@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bufio"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -147,6 +149,37 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s ended with status %d, want %d", args[1], got, want)
 	}
 }
+
+// signal is the script command "signal NAME PATTERN STATUS [ARGS...]": it
+// runs strata, sends it the signal as soon as its standard error matches
+// PATTERN, and checks the status that it ends with.
+func signal(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: signal NAME PATTERN STATUS [ARGS...]")
+	}
+	pattern, want := regexp.MustCompile(args[1]), number(ts, args[2])
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(ts.Getenv("BIN"), "strata"), args[3:]...)
+	cmd.Dir, cmd.Env, cmd.Stdout = ts.MkAbs("."), ts.Value(environKey{}).([]string), ts.Stdout()
+	stderr, err := cmd.StderrPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	sent := false
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		fmt.Fprintln(ts.Stderr(), lines.Text())
+		if !sent && pattern.MatchString(lines.Text()) {
+			sent = true
+			ts.Check(cmd.Process.Signal(signals[args[0]]))
+		}
+	}
+	err = cmd.Wait()
+	if got := cmd.ProcessState.ExitCode(); got != want || !sent {
+		ts.Fatalf("signal sent: %t; strata ended with status %d, want %d: %v", sent, got, want, err)
+	}
+}
+
+var signals = map[string]os.Signal{"HUP": syscall.SIGHUP, "INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL}
 
 // login is the script command "login HOST USER PASSWORD": it writes the account
 // to Docker's configuration, as docker login does.

@@ -15,8 +15,12 @@ import (
 	"github.com/strata-build/strata/internal/testkit"
 )
 
-// registryKey is where a script's commands find its registry.
-type registryKey struct{}
+// Where a script's commands find its registry, and its environment as it was
+// at the start.
+type (
+	registryKey struct{}
+	environKey  struct{}
+)
 
 func TestScripts(t *testing.T) {
 	strata, err := testkit.BuildStrata(t.TempDir(), race)
@@ -51,6 +55,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("EXAMPLES", filepath.Join(root, "examples"))
 			env.Setenv("GOROOT", goroot(t))
 			env.Setenv("PATH", filepath.Dir(strata)+string(filepath.ListSeparator)+env.Getenv("PATH"))
+			env.Values[environKey{}] = env.Vars
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -60,6 +65,7 @@ func TestScripts(t *testing.T) {
 			"port":     port,
 			"post":     post,
 			"registry": registry,
+			"signal":   signal,
 		},
 	})
 }
