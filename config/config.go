@@ -136,6 +136,7 @@ func Load(ctx context.Context, opts LoadOptions) (*Config, error) {
 	}
 	m := newModule(mode)
 	m.report(diags...)
+	m.unread = diags.HasErrors()
 	return m.load(files, opts)
 }
 
@@ -170,7 +171,6 @@ func (m *module) config(opts LoadOptions, services *composer, relative bool) (*C
 		env: opts.LookupEnv, varEnv: opts.envForVariables(),
 	}
 	e := newEvaluator(m, outside{env: c.varEnv, vars: opts.Vars}, opts.builtins())
-	unread := m.diags.HasErrors()
 	e.evaluate()
 	specs, all := services.targets()
 	for _, s := range specs {
@@ -186,7 +186,7 @@ func (m *module) config(opts LoadOptions, services *composer, relative bool) (*C
 	if relative {
 		c.rebase()
 	}
-	if m.mode == ModeStrata && !unread {
+	if m.mode == ModeStrata && !m.unread {
 		m.report(c.verify(e.unnamed)...)
 	}
 	errs, warnings := collect(m.diags)

@@ -22,6 +22,7 @@ type module struct {
 	globals   map[string]*hcl.Attribute
 	targets   []*block // in order of declaration
 	groups    []*block
+	unread    bool                 // a file could not be read or parsed
 	schema    *blockSchema         // of target blocks
 	declared  map[string]hcl.Range // labels, by type, name and file
 	diags     hcl.Diagnostics
@@ -95,6 +96,7 @@ func (m *module) unknown(d *hcl.Diagnostic) {
 func (m *module) parse(src source) {
 	f, diags := parseFile(src)
 	m.report(diags...)
+	m.unread = m.unread || diags.HasErrors()
 	if f == nil || f.Body == nil {
 		m.files[src.name] = &hcl.File{Bytes: src.data}
 		return
