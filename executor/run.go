@@ -22,15 +22,21 @@ import (
 // it in ten lines.
 type Solver interface {
 	// Solve builds id. It calls ready once, as soon as targets that need id can
-	// start; exports may go on after that. The result is complete but for State
+	// start; if ready returns nil exports go on after that, else Solve returns
+	// its error and exports nothing. The result is complete but for State
 	// Skipped and Canceled, which the executor decides.
-	Solve(ctx context.Context, id graph.ID, ready func()) (TargetResult, error)
+	Solve(ctx context.Context, id graph.ID, ready func() error) (TargetResult, error)
 }
 
 // Options limit a run.
 type Options struct {
 	Jobs      int  // targets in flight at once; 0 is no limit
 	KeepGoing bool // a failure stops only what needs it
+
+	// HoldExports exports nothing before every target is evaluated, and nothing
+	// at all if one failed. Jobs has to be no limit then: a target that waits
+	// to export holds its slot.
+	HoldExports bool
 }
 
 // ErrFailed is returned by Run when at least one target failed. The results say
@@ -158,12 +164,32 @@ func (r *runner) solve(ctx context.Context, t *task) (TargetResult, error) {
 	}
 	start := time.Now()
 	r.emit(TargetStarted{Time: start, Target: string(t.id)})
-	res, err := r.solver.Solve(ctx, t.id, func() {
+	res, err := r.solver.Solve(ctx, t.id, func() error {
 		r.emit(TargetReady{Time: time.Now(), Target: string(t.id)})
 		t.finish(nil)
+		return r.hold(ctx)
 	})
 	res.Duration = time.Since(start)
 	return res, err
+}
+
+// hold waits until all targets are evaluated, if exports are held.
+func (r *runner) hold(ctx context.Context) error {
+	if !r.opts.HoldExports {
+		return nil
+	}
+	for _, id := range r.graph.Order() {
+		other := r.tasks[id]
+		select {
+		case <-other.ready:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if other.err != nil {
+			return &cancelError{fmt.Errorf("%s failed, so nothing is exported", id)}
+		}
+	}
+	return nil
 }
 
 // inherit is what becomes of a target whose need did not succeed: it is

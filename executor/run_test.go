@@ -54,7 +54,7 @@ func (f *fake) note(format string, args ...any) {
 	f.log = append(f.log, fmt.Sprintf("%v ", time.Since(f.start))+fmt.Sprintf(format, args...))
 }
 
-func (f *fake) Solve(ctx context.Context, id graph.ID, ready func()) (TargetResult, error) {
+func (f *fake) Solve(ctx context.Context, id graph.ID, ready func() error) (TargetResult, error) {
 	f.mu.Lock()
 	f.running++
 	f.most = max(f.most, f.running)
@@ -71,7 +71,9 @@ func (f *fake) Solve(ctx context.Context, id graph.ID, ready func()) (TargetResu
 	if f.fail[id] {
 		return TargetResult{}, errors.New("broken")
 	}
-	ready()
+	if err := ready(); err != nil {
+		return TargetResult{}, err
+	}
 	if err := pause(ctx); err != nil {
 		return TargetResult{}, err
 	}
@@ -161,7 +163,7 @@ func TestConsequenceNeverHidesCause(t *testing.T) {
 
 type failFirst struct{}
 
-func (failFirst) Solve(context.Context, graph.ID, func()) (TargetResult, error) {
+func (failFirst) Solve(context.Context, graph.ID, func() error) (TargetResult, error) {
 	return TargetResult{}, errors.New("broken")
 }
 
@@ -197,6 +199,27 @@ func TestCancel(t *testing.T) {
 		}
 		if len(done) != 3 {
 			t.Errorf("told of %v, want all three", done)
+		}
+	})
+}
+
+func TestHeldExports(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{start: time.Now()}
+		if _, err := Run(t.Context(), parse(t, "app: base\nbase:\nother:"), f, Options{HoldExports: true}, func(Event) {}); err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(f.log)
+		want := []string{"0s start base", "0s start other", "1s start app", "3s end app", "3s end base", "3s end other"}
+		if !slices.Equal(f.log, want) {
+			t.Errorf("log is %v, want %v", f.log, want)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{start: time.Now(), fail: map[graph.ID]bool{"app": true}}
+		results, err := Run(t.Context(), parse(t, "app: base\nbase:\nother:"), f, Options{HoldExports: true, KeepGoing: true}, func(Event) {})
+		if got := states(results); !errors.Is(err, ErrFailed) || got != "app=failed base=canceled other=canceled" {
+			t.Errorf("%v: %s", err, got)
 		}
 	})
 }

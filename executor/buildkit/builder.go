@@ -6,9 +6,12 @@ package buildkit
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 
 	"github.com/moby/buildkit/client"
@@ -16,6 +19,7 @@ import (
 
 	"github.com/strata-build/strata/cache"
 	"github.com/strata-build/strata/config"
+	"github.com/strata-build/strata/engine"
 	"github.com/strata-build/strata/executor"
 	"github.com/strata-build/strata/graph"
 	"github.com/strata-build/strata/history"
@@ -45,10 +49,11 @@ type Builder struct {
 	plans   map[string]*target
 	tracker *tracker
 
-	mu      sync.Mutex
-	lowered map[string]*lower.Result
-	records map[string]*history.Record
-	usage   *usage
+	mu        sync.Mutex
+	lowered   map[string]*lower.Result
+	records   map[string]*history.Record
+	responses map[string]map[string]string // what the exporters said, by target
+	usage     *usage
 }
 
 // A target is one target made ready before anything starts.
@@ -67,6 +72,7 @@ func (b *Builder) Prepare(ctx context.Context, targets []*config.Target) error {
 	b.plans = map[string]*target{}
 	b.lowered = map[string]*lower.Result{}
 	b.records = map[string]*history.Record{}
+	b.responses = map[string]map[string]string{}
 	b.usage = &usage{client: b.Client}
 	b.tracker = newTracker(b.Emit)
 	var errs []error
@@ -148,4 +154,32 @@ func (b *Builder) Records() map[string]*history.Record {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.records
+}
+
+// Metadata is what docker buildx writes to --metadata-file: by target, what the
+// exporters said, with values that are JSON decoded.
+func (b *Builder) Metadata() map[string]map[string]any {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := map[string]map[string]any{}
+	for name, response := range b.responses {
+		entry := map[string]any{"buildx.build.ref": b.Run + "/" + name}
+		for k, v := range response {
+			if strings.HasPrefix(k, engine.LayersExporter) {
+				continue
+			}
+			entry[k] = decoded(v)
+		}
+		out[name] = entry
+	}
+	return out
+}
+
+// decoded is v, or the JSON that v holds in base64.
+func decoded(v string) any {
+	raw, err := base64.StdEncoding.DecodeString(v)
+	if err != nil || !json.Valid(raw) || len(raw) == 0 || raw[0] != '{' {
+		return v
+	}
+	return json.RawMessage(raw)
 }

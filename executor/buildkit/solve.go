@@ -36,7 +36,7 @@ import (
 
 // Solve builds one target in one gateway session: its platforms are solved and
 // evaluated, then ready is called, then BuildKit exports.
-func (b *Builder) Solve(ctx context.Context, id graph.ID, ready func()) (executor.TargetResult, error) {
+func (b *Builder) Solve(ctx context.Context, id graph.ID, ready func() error) (executor.TargetResult, error) {
 	t := b.targets[string(id)]
 	r, err := b.loweredNow(ctx, t)
 	if err != nil {
@@ -48,8 +48,14 @@ func (b *Builder) Solve(ctx context.Context, id graph.ID, ready func()) (executo
 		for _, abort := range s.plan.exports.abort {
 			abort()
 		}
+		if s.held != nil {
+			return executor.TargetResult{}, s.held
+		}
 		return b.failed(t, s.r, err)
 	}
+	b.mu.Lock()
+	b.responses[t.Name] = resp.ExporterResponse
+	b.mu.Unlock()
 	return s.result(ctx, resp)
 }
 
@@ -76,7 +82,8 @@ type solve struct {
 	t     *config.Target
 	r     *lower.Result
 	plan  *target
-	ready func()
+	ready func() error
+	held  error // why nothing may be exported
 
 	layers map[string][]engine.Layer // by platform, if the engine told
 
@@ -193,7 +200,9 @@ func (s *solve) build(ctx context.Context, gw gwclient.Client) (*gwclient.Result
 			return nil, err
 		}
 	}
-	s.ready()
+	if s.held = s.ready(); s.held != nil {
+		return nil, s.held
+	}
 	return res, nil
 }
 
