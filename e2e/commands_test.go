@@ -86,13 +86,17 @@ func port(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: port NAME...")
 	}
+	var taken []net.Listener // all are held until the last is found, so that no two are equal
 	for _, name := range args {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		ts.Check(err)
+		taken = append(taken, l)
 		_, number, err := net.SplitHostPort(l.Addr().String())
 		ts.Check(err)
 		ts.Setenv(name, number)
-		defer l.Close() // after the others, so that no two are equal
+	}
+	for _, l := range taken {
+		ts.Check(l.Close())
 	}
 }
 
