@@ -341,7 +341,7 @@ func TestGroups(t *testing.T) {
 	} {
 		t.Run(args, func(t *testing.T) {
 			m := newModule(ModeBake)
-			c, err := m.load([]source{{"docker-bake.hcl", []byte(file)}}, LoadOptions{})
+			c, err := m.load(context.Background(), []source{{"docker-bake.hcl", []byte(file)}}, LoadOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -378,7 +378,7 @@ func TestBakeForgives(t *testing.T) {
 	text := "target \"default\" {\n nope = NOPE\n blk { x = NOPE }\n tags = [\"t\"]\n}\nother \"x\" { y = NOPE }\nvariable \"V\" { sensitive = true }\n"
 	runBakeCases(t, []bakeCase{{name: "unknown things", hcl: text, want: `default {"tags":["t"]}`}})
 	m := newModule(ModeBake)
-	c, err := m.load([]source{{"docker-bake.hcl", []byte(text)}}, LoadOptions{})
+	c, err := m.load(context.Background(), []source{{"docker-bake.hcl", []byte(text)}}, LoadOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

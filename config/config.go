@@ -137,11 +137,11 @@ func Load(ctx context.Context, opts LoadOptions) (*Config, error) {
 	m := newModule(mode)
 	m.report(diags...)
 	m.unread = diags.HasErrors()
-	return m.load(files, opts)
+	return m.load(ctx, files, opts)
 }
 
 // load parses and evaluates files.
-func (m *module) load(files []source, opts LoadOptions) (*Config, error) {
+func (m *module) load(ctx context.Context, files []source, opts LoadOptions) (*Config, error) {
 	services, err := newComposer(m, opts)
 	if err != nil {
 		return nil, err
@@ -161,17 +161,19 @@ func (m *module) load(files []source, opts LoadOptions) (*Config, error) {
 	if err != nil {
 		m.report(problem(hcl.Range{}, "Invalid setting", "BUILDX_BAKE_FILE_RELATIVE_PATHS is neither true nor false."))
 	}
-	return m.config(opts, services, relative)
+	return m.config(ctx, opts, services, relative)
 }
 
 // config evaluates what was read.
-func (m *module) config(opts LoadOptions, services *composer, relative bool) (*Config, error) {
+func (m *module) config(ctx context.Context, opts LoadOptions, services *composer, relative bool) (*Config, error) {
 	c := &Config{
 		Dir: opts.Dir, Mode: m.mode, Files: m.files, specs: map[string]*spec{},
 		env: opts.LookupEnv, varEnv: opts.envForVariables(),
 	}
 	e := newEvaluator(m, outside{env: c.varEnv, vars: opts.Vars}, opts.builtins())
-	e.evaluate()
+	if gaveUp := e.within(ctx); gaveUp != nil {
+		return nil, &Error{Diags: hcl.Diagnostics{gaveUp}, Files: m.files}
+	}
 	specs, all := services.targets()
 	for _, s := range specs {
 		if len(services.files) > 0 {

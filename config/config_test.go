@@ -22,7 +22,7 @@ func load(t *testing.T, files map[string]string, opts LoadOptions) (*Config, err
 // loadText reads text as build.hcl without touching the disk.
 func loadText(text string) (*Config, error) {
 	m := newModule(ModeStrata)
-	return m.load([]source{{OwnFile, []byte(text)}}, LoadOptions{})
+	return m.load(context.Background(), []source{{OwnFile, []byte(text)}}, LoadOptions{})
 }
 
 // resolveText returns what the default target or group of text builds.

@@ -20,6 +20,7 @@ import (
 // then on, so that those who use it do not complain again.
 type evaluator struct {
 	*module
+	meter   *meter
 	root    *hcl.EvalContext // variables and functions evaluated so far
 	outside outside
 	states  map[string]state // of variables and globals, by name
@@ -72,12 +73,14 @@ func newEvaluator(m *module, out outside, builtins map[string]string) *evaluator
 	e := &evaluator{
 		module:  m,
 		outside: out,
-		root:    &hcl.EvalContext{Variables: map[string]cty.Value{}, Functions: standardFunctions()},
+		meter:   &meter{},
+		root:    &hcl.EvalContext{Variables: map[string]cty.Value{}, Functions: boundedFunctions(standardFunctions())},
 		states:  map[string]state{},
 		funcs:   map[string]state{},
 		named:   map[string][]*instance{},
 		group:   map[string]*groupDecl{},
 	}
+	e.root.Functions[countName] = e.meter.counter()
 	for name, v := range builtins {
 		e.root.Variables[name] = cty.StringVal(v)
 	}
@@ -105,6 +108,9 @@ func (e *evaluator) leave() { e.stack = e.stack[:len(e.stack)-1] }
 
 // value evaluates expr. ok is false if it went wrong, which has been reported.
 func (e *evaluator) value(expr hcl.Expression, sc scope) (v cty.Value, ok bool) {
+	if e.meter.stopped.Load() || e.meter.over != nil {
+		return cty.DynamicVal, false // said already
+	}
 	if lit, isLit := expr.(*hclsyntax.LiteralValueExpr); isLit {
 		return lit.Val, true
 	}
@@ -124,10 +130,22 @@ func (e *evaluator) run(expr hcl.Expression, ctx *hcl.EvalContext) (v cty.Value,
 			v, ok = cty.DynamicVal, false
 		}
 	}()
+	rng := expr.Range()
+	e.meter.at.Store(&rng)
+	e.meter.work = 0
 	v, diags := expr.Value(ctx)
 	v, _ = v.UnmarkDeep()
+	if over := e.meter.over; over != nil {
+		e.report(problem(rng, "Evaluation too large", "Evaluating this was stopped: %s.", over))
+		return cty.DynamicVal, false
+	}
 	e.report(e.explain(diags)...)
 	if diags.HasErrors() {
+		return cty.DynamicVal, false
+	}
+	sum := 0
+	if err := weigh(v, &sum); err != nil {
+		e.report(problem(rng, "Value too large", "The value can not be used: %s.", err))
 		return cty.DynamicVal, false
 	}
 	if !v.IsWhollyKnown() {
@@ -337,7 +355,8 @@ func (e *evaluator) needFunction(name string, rng hcl.Range, strict bool) bool {
 }
 
 func (e *evaluator) functionNames() []string {
-	return slices.Concat(sortedKeys(e.root.Functions), sortedKeys(e.functions))
+	names := slices.Concat(sortedKeys(e.root.Functions), sortedKeys(e.functions))
+	return slices.DeleteFunc(names, func(n string) bool { return n == countName })
 }
 
 // define makes a function that evaluates f's result with its parameters bound.

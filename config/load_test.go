@@ -58,7 +58,7 @@ func TestThreat_T03_deepJSON(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newModule(ModeBake)
-			if _, err := m.load([]source{{"docker-bake.json", []byte(text)}}, LoadOptions{}); err == nil {
+			if _, err := m.load(context.Background(), []source{{"docker-bake.json", []byte(text)}}, LoadOptions{}); err == nil {
 				t.Error("no error")
 			}
 		})
@@ -141,7 +141,7 @@ func FuzzLoad(f *testing.F) {
 		}
 		for _, name := range []string{"build.hcl", "x.json"} {
 			m := newModule(mode)
-			c, err := m.load([]source{{name, []byte(text)}}, LoadOptions{})
+			c, err := m.load(context.Background(), []source{{name, []byte(text)}}, LoadOptions{})
 			if err != nil {
 				_ = err.(*Error).Write(&strings.Builder{}, true, 80)
 				continue

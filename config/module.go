@@ -105,6 +105,9 @@ func (m *module) parse(src source) {
 	if diags.HasErrors() {
 		return
 	}
+	if body, ok := f.Body.(*hclsyntax.Body); ok {
+		m.report(metered(body)...)
+	}
 	m.read(f.Body)
 }
 
