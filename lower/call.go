@@ -2,11 +2,15 @@ package lower
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 
 	dockerfile "github.com/moby/buildkit/frontend/dockerfile/builder"
+	"github.com/moby/buildkit/frontend/subrequests/lint"
+	"github.com/moby/buildkit/solver/pb"
 
 	"github.com/strata-build/strata/config"
 )
@@ -21,9 +25,10 @@ var calls = map[string]string{
 
 // A CallResult is the front end's answer to a question about a Dockerfile.
 type CallResult struct {
-	JSON    []byte
-	Text    []byte
-	Source  *Source
+	JSON    []byte // the front end's answer
+	Text    string // the same for people
+	Failed  bool   // lint found something
+	Broken  string // lint could not read the Dockerfile: why, for people
 	Foreign string // why only the engine could answer; the rest is empty then
 }
 
@@ -52,5 +57,46 @@ func Call(ctx context.Context, t *config.Target, method string, parents map[stri
 		}
 		return nil, req.sourceError(err, src)
 	}
-	return &CallResult{JSON: out.Metadata["result.json"], Text: out.Metadata["result.txt"], Source: src}, nil
+	res := &CallResult{JSON: out.Metadata["result.json"], Text: string(out.Metadata["result.txt"])}
+	if method == "lint" {
+		return res, res.lint(src)
+	}
+	return res, nil
+}
+
+// lint words the findings as docker buildx does (commands/build.go there),
+// under the name of the file that the user knows.
+func (r *CallResult) lint(src *Source) error {
+	var found lint.LintResults
+	if err := json.Unmarshal(r.JSON, &found); err != nil {
+		return fmt.Errorf("reading the front end's findings: %w", err)
+	}
+	named := func(info *pb.SourceInfo) *pb.SourceInfo {
+		if info == nil || src == nil {
+			return info
+		}
+		c := info.CloneVT()
+		c.Filename = src.Name
+		return c
+	}
+	var b strings.Builder
+	switch n := len(found.Warnings); {
+	case n == 1:
+		b.WriteString("Check complete, 1 warning has been found!\n")
+	case n > 1:
+		fmt.Fprintf(&b, "Check complete, %d warnings have been found!\n", n)
+	}
+	if err := found.PrintTo(&b, named); err != nil {
+		return err
+	}
+	r.Failed = len(found.Warnings) > 0
+	if found.Error != nil {
+		var broken strings.Builder
+		found.PrintErrorTo(&broken, named)
+		r.Broken = broken.String()
+	} else if len(found.Warnings) == 0 {
+		b.WriteString("Check complete, no warnings found.\n")
+	}
+	r.Text = b.String()
+	return nil
 }

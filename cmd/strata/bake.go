@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/strata-build/strata/config"
+	"github.com/strata-build/strata/engine"
 	"github.com/strata-build/strata/report"
 )
 
@@ -29,8 +30,8 @@ type bakeOptions struct {
 	sbom       string
 	provenance string
 	policy     []string
-	metadata   string
 	builder    string
+	method     config.Call
 }
 
 func newBakeCmd(a *app) *cobra.Command {
@@ -108,9 +109,38 @@ func (a *app) bake(ctx context.Context, cmd *cobra.Command, opts bakeOptions) er
 	if opts.print {
 		return a.bakePrint(ctx, opts)
 	}
+	if opts.method.Method != "" {
+		if err := callMethod(opts.method); err != nil {
+			return usageError("--call %s: %w", opts.method.Method, err)
+		}
+		return a.bakeCall(ctx, opts, opts.method)
+	}
+	if err := a.useBuilder(opts.builder); err != nil {
+		return err
+	}
 	opts.buildOptions.jobs = jobs.Parallel
 	opts.keepGoing = jobs.Mode == "defer-error"
+	opts.holdExports = jobs.Mode == "defer-output"
 	return a.build(ctx, cmd, opts.buildOptions)
+}
+
+// useBuilder makes a builder of docker buildx the engine, unless an engine is
+// named.
+func (a *app) useBuilder(name string) error {
+	if a.flags.engine != "" && name == "" {
+		return nil
+	}
+	if _, chosen := a.lookupEnv("STRATA_ENGINE"); chosen && name == "" {
+		return nil
+	}
+	address, tls, err := engine.BuildxAddress(name, a.lookupEnv)
+	if err != nil {
+		return usageError("--builder: %w", err)
+	}
+	if address != "" {
+		a.flags.engine, a.flags.tls = address, tls
+	}
+	return nil
 }
 
 // normalize checks the flags and brings those that say the same to one form.
@@ -137,11 +167,7 @@ func (o *bakeOptions) normalize() (config.Jobs, error) {
 	if err != nil {
 		return config.Jobs{}, usageError("--call: %w", err)
 	}
-	if !o.print && o.list == "" {
-		if err := o.unsupported(call); err != nil {
-			return config.Jobs{}, err
-		}
-	}
+	o.method = call
 	jobs, err := config.ParseJobs(o.jobs)
 	if err != nil {
 		return jobs, usageError("--jobs: %w", err)
@@ -150,18 +176,6 @@ func (o *bakeOptions) normalize() (config.Jobs, error) {
 }
 
 // unsupported refuses what would otherwise be left out in silence.
-func (o *bakeOptions) unsupported(call config.Call) error {
-	switch {
-	case call.Method != "":
-		return usageError("--call=%s works with --print only", call.Method)
-	case o.metadata != "":
-		return usageError("--metadata-file works with --print only")
-	case o.builder != "":
-		return usageError("--builder works with --print only; use --engine")
-	}
-	return nil
-}
-
 func (o *bakeOptions) checkAllow() error {
 	known := []string{"network.host", "security.insecure", "device", "ssh", "fs", "fs.read", "fs.write", "image", "image.push", "image.load", "buildx.local.delete"}
 	for _, a := range o.allow {

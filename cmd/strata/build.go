@@ -43,6 +43,11 @@ type buildOptions struct {
 	noCache   bool
 	pull      bool
 	quiet     bool
+	metadata  string
+
+	holdExports bool // export nothing before every target is evaluated
+	sbom        string
+	provenance  string
 }
 
 func newBuildCmd(a *app) *cobra.Command {
@@ -75,6 +80,9 @@ kept under their tags: see strata images.
 	f.BoolVar(&opts.noCache, "no-cache", false, "use no cached step")
 	f.BoolVar(&opts.pull, "pull", false, "look for newer base images")
 	f.BoolVarP(&opts.quiet, "quiet", "q", false, "print only failures, and the digests on standard output")
+	f.StringVar(&opts.metadata, "metadata-file", "", "write digests and what else the exporters tell to this JSON `file`")
+	f.StringVar(&opts.sbom, "sbom", "", "a bill of materials for all targets: a bool or `parameters`")
+	f.StringVar(&opts.provenance, "provenance", "", "provenance for all targets: a bool or `parameters`")
 	cmd.ValidArgsFunction = a.completeTargets
 	return cmd
 }
@@ -102,6 +110,7 @@ func (a *app) build(ctx context.Context, cmd *cobra.Command, opts buildOptions) 
 	if r.cfg, r.sel, err = a.selectTargets(ctx, opts.selectOptions, func(req *config.Request) {
 		req.Push, req.Load = opts.push, opts.load
 		req.NoCache, req.Pull = changed(cmd, "no-cache", opts.noCache), changed(cmd, "pull", opts.pull)
+		req.SBOM, req.Provenance = opts.sbom, opts.provenance
 	}); err != nil {
 		return err
 	}
@@ -155,6 +164,9 @@ func (r *buildRun) check(*cobra.Command) error {
 	}
 	if r.opts.quiet {
 		r.mode = report.Quiet
+	}
+	if r.opts.holdExports && r.opts.jobs > 0 {
+		return usageError("--jobs: defer-output needs all targets at once; leave parallel out")
 	}
 	switch r.opts.history {
 	case "built", "all", "none":
@@ -318,6 +330,11 @@ func (r *buildRun) run(ctx context.Context) error {
 	if lost := r.lost(err); lost != nil {
 		return lost
 	}
+	if r.opts.metadata != "" && (err == nil || r.opts.keepGoing) {
+		if merr := r.writeMetadata(r.builder); merr != nil && err == nil {
+			err = withStatus(exitLocal, merr)
+		}
+	}
 	if perr := r.print(term); perr != nil && err == nil {
 		err = withStatus(exitLocal, perr)
 	}
@@ -331,7 +348,7 @@ func (r *buildRun) solve(ctx context.Context) ([]executor.TargetResult, error) {
 	r.warn()
 	ctx, stop := r.engine.WatchHealth(ctx)
 	defer stop()
-	results, err := executor.Run(ctx, r.sel.Graph, r.builder, executor.Options{Jobs: r.opts.jobs, KeepGoing: r.opts.keepGoing},
+	results, err := executor.Run(ctx, r.sel.Graph, r.builder, executor.Options{Jobs: r.opts.jobs, KeepGoing: r.opts.keepGoing, HoldExports: r.opts.holdExports},
 		func(e executor.Event) {
 			if d, ok := e.(executor.RunDone); ok {
 				d.Started = r.done.Started
