@@ -237,32 +237,47 @@ func (o LoadOptions) builtins() map[string]string {
 // The order is bake's: what is evaluated later can not be seen by earlier parts.
 func (e *evaluator) evaluate() {
 	for _, name := range sortedKeys(e.variables) {
-		e.global(name, e.variables[name].rng)
+		e.guarded(e.variables[name].rng, func() { e.global(name, e.variables[name].rng) })
 	}
 	e.validate()
 	for _, name := range sortedKeys(e.functions) {
 		e.needFunction(name, e.functions[name].rng, false)
 	}
 	for _, b := range e.targets {
-		e.expand(b)
+		e.guarded(b.header, func() { e.expand(b) })
 	}
 	for _, b := range e.groups {
 		e.group[b.name] = &groupDecl{block: b, state: map[string]state{}, name: b.name, rng: b.header}
 	}
 	for _, b := range e.targets {
 		for _, in := range b.instances {
-			e.target(in)
+			e.guarded(b.header, func() { e.target(in) })
 		}
 	}
 	for _, b := range e.groups {
 		if g := e.group[b.name]; g.block == b {
-			e.groupAttribute(g, "targets", b.label)
-			e.groupAttribute(g, "description", b.label)
+			e.guarded(b.header, func() {
+				e.groupAttribute(g, "targets", b.label)
+				e.groupAttribute(g, "description", b.label)
+			})
 		}
 	}
 	for _, name := range sortedKeys(e.globals) {
 		e.global(name, e.globals[name].Range)
 	}
+}
+
+// guarded runs do for the block at rng. A panic in a library on strange input is
+// a problem of that block and not the end of the command.
+func (e *evaluator) guarded(rng hcl.Range, do func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			e.unnamed = true
+			e.stack = nil
+			e.report(problem(rng, "Invalid block", "Reading this block went wrong: %v.", r))
+		}
+	}()
+	do()
 }
 
 // declare makes targets and groups of the blocks: blocks of one target are

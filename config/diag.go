@@ -241,23 +241,36 @@ func chain(ids []graph.ID) string {
 
 // needRange is where from says that it needs need.
 func (c *Config) needRange(targets map[graph.ID]*Target, from, need graph.ID) hcl.Range {
-	t := targets[from]
-	if t == nil {
-		return c.place(string(from), "")
+	s := c.whole(string(from))
+	if t := targets[from]; t != nil {
+		s = t.spec
 	}
-	if rng, ok := t.needPlaces[need]; ok {
-		return rng
-	}
-	return t.Range
-}
-
-// place is where the declaration of attr of the target called name is.
-func (c *Config) place(name, attr string) hcl.Range {
-	s := c.specs[name]
 	if s == nil {
 		return hcl.Range{}
 	}
-	return placeOf(s.places, attr, s.rng)
+	for _, n := range s.needs() {
+		if n.target == string(need) {
+			return n.rng
+		}
+	}
+	return s.rng
+}
+
+// place is where attr of the target called name is declared, here or inherited.
+func (c *Config) place(name, attr string) hcl.Range {
+	s := c.whole(name)
+	if s == nil {
+		return hcl.Range{}
+	}
+	return s.place(attr)
+}
+
+// whole is the target called name with what it inherits, or nil.
+func (c *Config) whole(name string) *spec {
+	if c.specs[name] == nil {
+		return nil
+	}
+	return newResolver(c).resolve(name, hcl.Range{}, nil)
 }
 
 // noTarget says that no target is called name, and which one was meant.

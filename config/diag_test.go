@@ -19,6 +19,8 @@ target "base" {
     V = "1"
   }
 }
+
+target "child" { inherits = ["app"] }
 `
 
 func TestWrite(t *testing.T) {
@@ -41,16 +43,16 @@ func TestWrite(t *testing.T) {
 
 Error: Invalid name
 
-  build.hcl:12:8
-   12 │ target "é\u202e" { tgs = [] }
+  build.hcl:14:8
+   14 │ target "é\u202e" { tgs = [] }
       │        ^^^^^^^^^
   "é\u202e" can not be the name of a target: only letters,
   digits, _ and - are allowed.
 
 Error: Unknown attribute
 
-  build.hcl:12:20
-   12 │ target "é\u202e" { tgs = [] }
+  build.hcl:14:20
+   14 │ target "é\u202e" { tgs = [] }
       │                    ^^^
   A target has no attribute "tgs". Did you mean "tags"?
 
@@ -109,9 +111,10 @@ func TestDiagnose(t *testing.T) {
 		{&graph.TargetError{ID: "app", Attr: "contexts.base", Err: errors.New("x")}, `build.hcl:3:23: Target failed; Target "app": x.`},
 		{&graph.TargetError{ID: "base", Attr: "args.V", Err: errors.New("x")}, `build.hcl:8:9: Target failed; Target "base": x.`},
 		{&graph.TargetError{ID: "base", Attr: "tags", Err: errors.New("x")}, `build.hcl:6:1: Target failed; Target "base": x.`},
+		{&graph.TargetError{ID: "child", Attr: "contexts.base", Err: errors.New("x")}, `build.hcl:3:23: Target failed; Target "child": x.`},
 		{fmt.Errorf("building: %w", &graph.TargetError{ID: "base", Err: errors.New("x")}), `build.hcl:6:1: Target failed; Target "base": x.`},
 		{errors.Join(&graph.TargetError{ID: "app", Err: errors.New("x")}, errors.New("y")), "build.hcl:1:1: Target failed; Target \"app\": x.\nFailure; y"},
-		{&graph.CycleError{Path: []graph.ID{"app", "base", "app"}}, "build.hcl:1:1: Dependency cycle; These targets need one another: app -> base -> app. Remove one of the needs."},
+		{&graph.CycleError{Path: []graph.ID{"app", "base", "app"}}, "build.hcl:3:23: Dependency cycle; These targets need one another: app -> base -> app. Remove one of the needs."},
 		{&graph.UnknownError{From: "app", Need: "bas"}, `build.hcl:1:1: Unknown target; No target is named "bas". Did you mean "base" (build.hcl:6)?`},
 	} {
 		got := ""

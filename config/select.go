@@ -378,14 +378,12 @@ func (r *resolver) selection(requested []string) (*Selection, error) {
 	for _, name := range r.declaredOrder() {
 		t := r.chosen[name].target(r.Dir)
 		t.Implicit = r.implicit[name]
-		t.needPlaces = map[graph.ID]hcl.Range{}
 		for _, n := range t.spec.needs() {
 			id := graph.ID(n.target)
 			if r.chosen[n.target] == nil {
 				continue // reported when it was looked for
 			}
-			if _, ok := t.needPlaces[id]; !ok {
-				t.needPlaces[id] = n.rng
+			if !slices.Contains(t.Needs, id) {
 				t.Needs = append(t.Needs, id)
 			}
 		}
@@ -430,7 +428,7 @@ func (r *resolver) link(order []*Target, targets map[graph.ID]*Target) {
 				}
 			}
 			if len(t.Platforms) > 1 && len(base.Platforms) > 1 && !subset(t.Platforms, base.Platforms) {
-				r.report(problem(t.needPlaces[id], "Missing platform",
+				r.report(problem(r.needRange(targets, graph.ID(t.Name), id), "Missing platform",
 					"Target %q is for %s and needs %q, which is for %s only.",
 					t.Name, strings.Join(t.Platforms, ", "), id, strings.Join(base.Platforms, ", ")))
 			}

@@ -63,8 +63,7 @@ type Target struct {
 	// HCL ("context", "tags"), or "contexts.base", "args.V" for one entry.
 	Places map[string]hcl.Range
 
-	spec       *spec
-	needPlaces map[graph.ID]hcl.Range
+	spec *spec
 }
 
 // Place returns the best known range for attr: that of the entry
