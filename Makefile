@@ -38,7 +38,7 @@ release: setup build ## build the image of strata itself
 	$(strata) build --engine embedded --allow fs.read=$(goroot) --allow fs.read=/etc/ssl/certs release
 
 clean: ## forget what demo has built and stop its engine
-	if [ -x bin/strata ]; then bin/strata engine prune --engine embedded --all && bin/strata engine stop; fi
+	if [ -x bin/strata ]; then bin/strata engine prune --engine embedded --all >/dev/null && bin/strata engine stop; fi
 	rm -rf bin examples/shop/dist
 
 # What "make lint" runs.
