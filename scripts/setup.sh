@@ -16,7 +16,7 @@ readonly runc_version=v1.5.2 bin_dir=/usr/local/bin
 # "pip install flask" wants, and a shell. Names as in Debian 12.
 readonly test_packages=(
   busybox-static
-  libc6 libexpat1 libffi8 libssl3 zlib1g
+  libc6 libexpat1 libffi8 libgcc-s1 libssl3 zlib1g
   python3.11-minimal libpython3.11-minimal libpython3.11-stdlib python3-pip-whl
   python3-flask python3-werkzeug python3-jinja2 python3-markupsafe
   python3-itsdangerous python3-click

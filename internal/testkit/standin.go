@@ -187,7 +187,7 @@ func busyboxFiles() ([]debFile, error) {
 func interpreterFiles() ([]debFile, error) {
 	var files []debFile
 	for _, pkg := range []string{
-		"libc6", "zlib1g", "libexpat1", "libffi8", "libssl3",
+		"libc6", "libgcc-s1", "zlib1g", "libexpat1", "libffi8", "libssl3",
 		"libpython3.11-minimal", "python3.11-minimal", "libpython3.11-stdlib",
 	} {
 		deb, err := readDeb(pkg)
