@@ -32,6 +32,8 @@ func commands(a *app) []*cobra.Command {
 		newFmtCmd(a),
 		newInitCmd(a),
 		newImportCmd(a),
+		newInitCmd(a),
+		newImportCmd(a),
 		newRunCmd(a),
 		newImagesCmd(a),
 		newImageCmd(a),
