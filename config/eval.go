@@ -74,7 +74,7 @@ func newEvaluator(m *module, out outside, builtins map[string]string) *evaluator
 		module:  m,
 		outside: out,
 		meter:   &meter{},
-		root:    &hcl.EvalContext{Variables: map[string]cty.Value{}, Functions: boundedFunctions(standardFunctions())},
+		root:    &hcl.EvalContext{Variables: map[string]cty.Value{}, Functions: maps.Clone(standardFunctions())},
 		states:  map[string]state{},
 		funcs:   map[string]state{},
 		named:   map[string][]*instance{},

@@ -9,6 +9,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/Masterminds/semver/v3"
@@ -23,9 +24,9 @@ import (
 	"github.com/zclconf/go-cty/cty/function/stdlib"
 )
 
-// standardFunctions returns a new table of the functions every file may call:
-// those of bake, by the same names.
-func standardFunctions() map[string]function.Function {
+// standardFunctions are the functions every file may call: those of bake, by the
+// same names. The table must not be changed.
+var standardFunctions = sync.OnceValue(func() map[string]function.Function {
 	all := map[string]function.Function{}
 	for _, group := range []map[string]function.Function{
 		numberFunctions(), stringFunctions(), collectionFunctions(), encodingFunctions(),
@@ -33,8 +34,8 @@ func standardFunctions() map[string]function.Function {
 	} {
 		maps.Copy(all, group)
 	}
-	return all
-}
+	return boundedFunctions(all)
+})
 
 func numberFunctions() map[string]function.Function {
 	return map[string]function.Function{

@@ -31,6 +31,7 @@ type bakeOptions struct {
 	provenance string
 	policy     []string
 	builder    string
+	debug      bool
 	method     config.Call
 }
 
@@ -52,6 +53,7 @@ with a warning. The exit status is bake's: 1 for every failure.
 		},
 	}
 	opts.flags(cmd.Flags())
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return withStatus(exitFailed, err) })
 	cmd.ValidArgsFunction = a.completeTargets
 	return cmd
 }
@@ -63,6 +65,7 @@ func (o *bakeOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.call, "call", "build", "what to do with the targets: build, check, outline or targets `method`")
 	f.BoolVar(&o.check, "check", false, "the same as --call=check")
 	f.StringVarP(&o.jobs, "jobs", "j", "fail-fast", "how to run targets: a number, or `mode[,parallel=N]` with mode fail-fast, defer-output or defer-error")
+	f.BoolVarP(&o.debug, "debug", "D", false, "accepted as by docker buildx; strata prints no more for it")
 	f.StringVar(&o.list, "list", "", "print targets or variables: `what`, or type=what,format=table|json")
 	f.BoolVar(&o.load, "load", false, "load the images into Docker, or keep them here")
 	f.StringVar(&o.metadata, "metadata-file", "", "write digests and more to `file`")
