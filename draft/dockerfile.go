@@ -143,10 +143,8 @@ func (d *drafter) context(file string, sources []string) string {
 func (d *drafter) missing(dir string, sources []string) string {
 	for _, s := range sources {
 		full := filepath.Join(d.dir, filepath.FromSlash(dir), filepath.FromSlash(path.Clean("/"+s)))
-		if found, err := filepath.Glob(full); err != nil || len(found) == 0 {
-			if _, err := os.Lstat(full); err != nil {
-				return s
-			}
+		if _, err := os.Lstat(full); err != nil && !strings.ContainsAny(s, "*?[") { // a pattern may match nothing
+			return s
 		}
 	}
 	return ""

@@ -25,6 +25,8 @@ var allowed = map[string][]string{
 	"history":           {"registry", "store"},
 	"lower":             {"config", "graph"},
 	"cache":             {"config", "graph"},
+	"lint":              {"cache", "config", "graph", "lower"},
+	"draft":             {"config"},
 	"executor":          {"graph"},
 	"executor/buildkit": {"cache", "config", "engine", "executor", "graph", "history", "lower"},
 	"report":            {"executor", "history"},
