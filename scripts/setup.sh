@@ -97,7 +97,7 @@ packages() {
   mkdir -p "$debs"
   scratch=$(mktemp -d "$debs/.new.XXXXXX")
   trap 'rm -rf "$scratch"' EXIT
-  if ! apt_download "${missing[@]}"; then
+  if ! apt_download "${missing[@]}" 2>/dev/null; then
     root_or_die "The package lists do not know all of: ${missing[*]}" \
       "Bring them up to date as root: apt-get update"
     apt_update && apt_download "${missing[@]}" ||
@@ -107,14 +107,15 @@ packages() {
 }
 
 apt_download() {
-  (cd "$scratch" && apt-get -qq -o APT::Sandbox::User=root download "$@" >&2)
+  (cd "$scratch" && apt-get -qq -o APT::Sandbox::User=root download "$@")
 }
 
 apt_install() {
   command -v apt-get >/dev/null || return 1
+  local -x DEBIAN_FRONTEND=noninteractive
   local install=(apt-get -qq -y --no-install-recommends install "$@")
-  DEBIAN_FRONTEND=noninteractive "${install[@]}" >&2 && return
-  apt_update && DEBIAN_FRONTEND=noninteractive "${install[@]}" >&2
+  # The first try may fail for old package lists only; the second one tells why.
+  "${install[@]}" >/dev/null 2>&1 || { apt_update && "${install[@]}" >/dev/null; }
 }
 
 apt_update() {
