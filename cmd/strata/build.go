@@ -114,6 +114,10 @@ func (a *app) build(ctx context.Context, cmd *cobra.Command, opts buildOptions) 
 	}); err != nil {
 		return err
 	}
+	// what an override on the command line names, it grants
+	if r.grants, err = grant.Parse(r.cfg.Dir, append(opts.allow[:len(opts.allow):len(opts.allow)], r.sel.Allowed...)); err != nil {
+		return usageError("%w", err)
+	}
 	if err := r.grants.Check(r.cfg.Dir, r.sel.Targets); err != nil {
 		return r.denied(err)
 	}
