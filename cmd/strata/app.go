@@ -32,14 +32,13 @@ func commands(a *app) []*cobra.Command {
 		newFmtCmd(a),
 		newInitCmd(a),
 		newImportCmd(a),
-		newInitCmd(a),
-		newImportCmd(a),
 		newRunCmd(a),
 		newImagesCmd(a),
 		newImageCmd(a),
 		newHistoryCmd(a),
 		newEngineCmd(a),
 		newDuCmd(a),
+		newDocsCmd(),
 	}
 }
 
