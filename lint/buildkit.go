@@ -21,7 +21,7 @@ import (
 const checkArg = "BUILDKIT_DOCKERFILE_CHECK"
 
 // needBase are BuildKit's checks that depend on the base image's config.
-var needBase = []string{"UndefinedVar", "WorkdirRelativePath", "InvalidBaseImagePlatform"}
+var needBase = []string{"UndefinedVar", "InvalidBaseImagePlatform"}
 
 // An asking resolver notes that it was asked. Without a resolver behind it, it
 // answers with images that have nothing in them.
@@ -78,7 +78,7 @@ func (s *scope) buildkit(res *lower.Result) {
 			continue
 		}
 		if slices.Contains(needBase, rule) && s.unsure[s.target.Name] && !s.fromScratch(w.Line) {
-			s.note("%s were not judged where base images are not known; --resolve asks the registries for them", strings.Join(needBase, ", "))
+			s.note("%s were not judged where base images are not known; --resolve asks the registries for them", strings.Join(needBase, " and "))
 			continue
 		}
 		p := s.file.between(w.Line, w.Line, "")
