@@ -27,7 +27,8 @@ import (
 type Mode int
 
 const (
-	// ModeAuto is ModeStrata if every file is named build.hcl, else ModeBake.
+	// ModeAuto is ModeStrata if every file is named build.hcl or *.build.hcl, or
+	// if a file has a strata block or steps; else ModeBake.
 	ModeAuto Mode = iota
 	// ModeStrata is the strict language of build.hcl: what is not known is an error.
 	ModeStrata
@@ -52,7 +53,7 @@ type LoadOptions struct {
 	Environ []string
 	// Vars are values of variables that win over the environment.
 	Vars map[string]string
-	// Mode is the dialect; the zero value chooses by file name.
+	// Mode is the dialect; the zero value chooses by the files.
 	Mode Mode
 }
 

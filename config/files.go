@@ -10,9 +10,12 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
 // OwnFile is the name of Strata's own build file.
@@ -79,12 +82,36 @@ func (o LoadOptions) mode(files []source) Mode {
 	if o.Mode != ModeAuto {
 		return o.Mode
 	}
+	own := true
 	for _, f := range files {
-		if path.Base(filepath.ToSlash(f.name)) != OwnFile {
-			return ModeBake
-		}
+		base := path.Base(filepath.ToSlash(f.name))
+		own = own && (base == OwnFile || strings.HasSuffix(base, "."+OwnFile))
 	}
-	return ModeStrata
+	if own || slices.ContainsFunc(files, source.isOwn) {
+		return ModeStrata
+	}
+	return ModeBake
+}
+
+// ownWords is what a file must hold to be in Strata's own language under any name.
+var ownWords = regexp.MustCompile(`(?m)^[ \t]*(strata|step)\b`)
+
+// isOwn reports whether a file with a name of bake's is written in Strata's own
+// language: it has a strata block, or a target with steps.
+func (s source) isOwn() bool {
+	if strings.HasSuffix(s.name, ".json") || !ownWords.Match(s.data) {
+		return false
+	}
+	f, _ := parseHCL(s) // what is wrong is reported when it is read
+	if f == nil {
+		return false
+	}
+	body, ok := f.Body.(*hclsyntax.Body)
+	return ok && slices.ContainsFunc(body.Blocks, func(b *hclsyntax.Block) bool {
+		return b.Type == "strata" || b.Type == "target" && slices.ContainsFunc(b.Body.Blocks, func(inner *hclsyntax.Block) bool {
+			return inner.Type == "step"
+		})
+	})
 }
 
 func (o LoadOptions) path(name string) string {

@@ -68,6 +68,19 @@ var fileSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 	{Type: "function", LabelNames: []string{"name"}},
 }}
 
+// ownFileSchema is what a file in Strata's own language can hold besides.
+var ownFileSchema = &hcl.BodySchema{Blocks: slices.Concat(fileSchema.Blocks, []hcl.BlockHeaderSchema{
+	{Type: "strata"},
+})}
+
+// topLevel is what a file may hold.
+func (m *module) topLevel() *hcl.BodySchema {
+	if m.mode == ModeStrata {
+		return ownFileSchema
+	}
+	return fileSchema
+}
+
 func newModule(mode Mode) *module {
 	return &module{
 		mode:      mode,
@@ -184,7 +197,7 @@ func parseJSON(src source) (*hcl.File, hcl.Diagnostics) {
 
 func (m *module) read(body hcl.Body) {
 	m.checkTopLevel(body)
-	content, rest, diags := body.PartialContent(fileSchema)
+	content, rest, diags := body.PartialContent(m.topLevel())
 	m.report(diags...)
 	for _, b := range content.Blocks {
 		switch b.Type {
@@ -196,6 +209,8 @@ func (m *module) read(body hcl.Body) {
 			m.addVariable(b)
 		case "function":
 			m.addFunction(b)
+		case "strata":
+			m.checkEdition(b)
 		}
 	}
 	m.addGlobals(rest)
@@ -206,11 +221,31 @@ func (m *module) checkTopLevel(body hcl.Body) {
 	if !ok {
 		return
 	}
-	known := []string{"target", "group", "variable", "function"}
+	var known []string
+	for _, b := range m.topLevel().Blocks {
+		known = append(known, b.Type)
+	}
 	for _, b := range native.Blocks {
 		if !slices.Contains(known, b.Type) {
 			m.unknown(problem(b.TypeRange, "Unknown block", "There is no block %q.%s", b.Type, didYouMean(b.Type, known)))
 		}
+	}
+}
+
+// edition is the version of the language that this program speaks.
+const edition = "1"
+
+var editionSchema = newSchema(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "edition", Required: true}}})
+
+// checkEdition reads a strata block, which says what language the file is in.
+func (m *module) checkEdition(b *hcl.Block) {
+	attr := m.content(b, editionSchema).Attributes["edition"]
+	if attr == nil {
+		return
+	}
+	if got, ok := m.literal(attr); ok && got != edition {
+		m.report(problem(attr.Expr.Range(), "Unknown edition",
+			"The file is in edition %s of the language; this strata knows edition %s. Update strata, or write edition = %s.", got, edition, edition))
 	}
 }
 
@@ -352,7 +387,7 @@ func (m *module) addVariable(b *hcl.Block) {
 		v.typ = attr.Expr
 	}
 	if attr := content.Attributes["description"]; attr != nil {
-		v.description = m.literal(attr)
+		v.description, _ = m.literal(attr)
 	}
 	for _, inner := range content.Blocks {
 		c, diags := inner.Body.Content(validationSchema)
@@ -372,17 +407,17 @@ func (m *module) addVariable(b *hcl.Block) {
 }
 
 // literal reads a string that may not depend on anything.
-func (m *module) literal(attr *hcl.Attribute) string {
+func (m *module) literal(attr *hcl.Attribute) (string, bool) {
 	val, diags := attr.Expr.Value(nil)
 	m.report(diags...)
 	if diags.HasErrors() {
-		return ""
+		return "", false
 	}
 	s, err := stringOf(val)
 	if err != nil {
 		m.report(problem(attr.Expr.Range(), "Unsuitable value", "The %s %s.", attr.Name, err))
 	}
-	return s
+	return s, err == nil
 }
 
 var functionSchema = &hcl.BodySchema{
