@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
@@ -27,7 +28,7 @@ func (d *drafter) read(file string) {
 		return
 	}
 	t := &target{file: file, links: map[string]string{}}
-	env := &known{values: map[string]string{}, lex: shell.NewLex(escape)}
+	env := &known{values: platformArgs(), lex: shell.NewLex(escape)}
 	for _, c := range meta {
 		for _, a := range c.Args {
 			if a.Value != nil {
@@ -83,6 +84,16 @@ type known struct {
 
 func (k *known) Get(name string) (string, bool) { v, ok := k.values[name]; return v, ok }
 func (k *known) Keys() []string                 { return slices.Sorted(maps.Keys(k.values)) }
+
+// platformArgs are the arguments that the front end sets.
+func platformArgs() map[string]string {
+	p := platforms.Normalize(platforms.DefaultSpec())
+	out := map[string]string{"TARGETSTAGE": ""}
+	for _, side := range []string{"BUILD", "TARGET"} {
+		out[side+"PLATFORM"], out[side+"OS"], out[side+"ARCH"], out[side+"VARIANT"] = platforms.FormatAll(p), p.OS, p.Architecture, p.Variant
+	}
+	return out
+}
 
 // expand is word with its variables replaced, or "" if one is unknown.
 func (k *known) expand(word string) string {

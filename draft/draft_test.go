@@ -202,7 +202,8 @@ COPY --from=acme/base:2 / /
 -- tools/Dockerfile --
 ARG TAG=dev
 FROM shop/base:${TAG} AS base
-FROM base
+FROM base AS for-linux
+FROM for-$TARGETOS
 COPY --from=shop-alpine / /
 -- circle/Dockerfile --
 FROM circle

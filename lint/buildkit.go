@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
@@ -89,7 +91,10 @@ func (s *scope) buildkit(res *lower.Result) {
 	}
 }
 
-func sentenceOf(s string) string { return strings.TrimSuffix(s, ".") + "." }
+func sentenceOf(s string) string {
+	r, n := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(r)) + strings.TrimSuffix(s[n:], ".") + "."
+}
 
 // experimental are the checks that a Dockerfile has to ask for.
 var experimental = map[string]bool{linter.RuleInvalidDefinitionDescription.Name: true}

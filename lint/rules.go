@@ -60,7 +60,7 @@ var rules = []*Rule{
 		Fix: "Name it in .dockerignore, and use RUN --mount=type=secret or type=ssh where it is needed.",
 	},
 	{
-		ID: "git-in-context", Severity: Warning, Title: "Git history copied into the image", check: gitInContext,
+		ID: "git-in-context", Severity: Warning, Title: "Git history copied with the project", check: gitInContext,
 		Fix: "Name .git in .dockerignore: it changes with every commit, so nothing after this step is ever cached.",
 	},
 	{

@@ -14,9 +14,11 @@ import (
 	"github.com/strata-build/strata/cache"
 )
 
+// keyInContext looks at the stages that end up in the image: tests of a project
+// may need keys in others.
 func keyInContext(s *scope, r *reporter) {
 	for _, t := range s.takes() {
-		tree := s.treeIf(t.copies)
+		tree := s.treeIf(t.copies && s.inFinal(t.stage))
 		if tree == nil {
 			continue
 		}

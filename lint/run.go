@@ -178,8 +178,8 @@ func (r *run) failures(t *config.Target, id string, err error) {
 	r.add(f)
 }
 
-// sentence is err with a full stop.
-func sentence(err error) string { return strings.TrimSuffix(err.Error(), ".") + "." }
+// sentence is err with a capital letter and a full stop.
+func sentence(err error) string { return sentenceOf(err.Error()) }
 
 // report sorts the findings, merges equal ones of several targets and leaves out
 // what is silenced.

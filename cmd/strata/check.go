@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path"
 	"slices"
 	"strings"
 
@@ -145,22 +146,34 @@ func (a *app) checked(ctx context.Context, opts checkOptions) (*config.Config, *
 	if err != nil {
 		return nil, nil, err
 	}
-	req := config.Request{Targets: opts.targets, Set: opts.set}
-	if len(req.Targets) == 0 {
-		var all []string
-		for _, n := range cfg.Names() {
-			if n.Name == "default" {
-				all = nil
-				break
-			}
-			if !n.Group && !strings.HasPrefix(n.Name, "_") {
-				all = append(all, n.Name)
-			}
-		}
-		req.Targets = all
+	req := config.Request{Set: opts.set}
+	names := cfg.Names()
+	if len(opts.targets) == 0 && !slices.ContainsFunc(names, func(n config.Name) bool { return n.Name == "default" }) {
+		opts.targets = []string{"*"}
+	}
+	for _, t := range opts.targets {
+		req.Targets = append(req.Targets, matching(t, names)...)
 	}
 	sel, err := cfg.Resolve(req)
 	return cfg, sel, err
+}
+
+// matching are the targets that a pattern stands for. Private ones are not meant:
+// they are there to be inherited from, and few of them build.
+func matching(pattern string, names []config.Name) []string {
+	if !strings.ContainsAny(pattern, "*?[") {
+		return []string{pattern}
+	}
+	var out []string
+	for _, n := range names {
+		if ok, err := path.Match(pattern, n.Name); ok && err == nil && !n.Group && !strings.HasPrefix(n.Name, "_") {
+			out = append(out, n.Name)
+		}
+	}
+	if len(out) == 0 {
+		return []string{pattern} // of which it is said that nothing matches
+	}
+	return out
 }
 
 // denied names the targets that may not be looked into: a checkout must not
