@@ -38,6 +38,7 @@ func commands(a *app) []*cobra.Command {
 		newHistoryCmd(a),
 		newEngineCmd(a),
 		newDuCmd(a),
+		newSchemaCmd(a),
 		newDocsCmd(),
 	}
 }

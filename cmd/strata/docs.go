@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/strata-build/strata/config"
 )
 
 //go:generate go run . docs ../../docs/reference
@@ -21,7 +23,11 @@ func newDocsCmd() *cobra.Command {
 		Hidden: true,
 		Args:   cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			for name, text := range referencePages(cmd.Root()) {
+			pages, err := referencePages(cmd.Root())
+			if err != nil {
+				return err
+			}
+			for name, text := range pages {
 				if err := os.WriteFile(filepath.Join(args[0], name), []byte(text), 0o644); err != nil {
 					return err
 				}
@@ -32,10 +38,14 @@ func newDocsCmd() *cobra.Command {
 }
 
 // referencePages are the generated pages by file name.
-func referencePages(root *cobra.Command) map[string]string {
+func referencePages(root *cobra.Command) (map[string]string, error) {
+	schema, err := config.Schema()
 	return map[string]string{
-		"commands.md": commandsPage(root),
-	}
+		"commands.md":       commandsPage(root),
+		"functions.md":      functionsPage(),
+		"attributes.md":     attributesPage(),
+		"build.schema.json": string(schema),
+	}, err
 }
 
 // generatedNote ends the introduction of every generated page.

@@ -23,7 +23,11 @@ func testRoot(t *testing.T) *cobra.Command {
 }
 
 func TestReferencePagesAreWhatTheCodeSays(t *testing.T) {
-	for name, want := range referencePages(testRoot(t)) {
+	pages, err := referencePages(testRoot(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range pages {
 		got, err := os.ReadFile(filepath.Join("../../docs/reference", name))
 		if err != nil {
 			t.Error(err)
