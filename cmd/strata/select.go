@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -78,7 +79,15 @@ func (a *app) selectTargets(ctx context.Context, opts selectOptions, change func
 // completeTargets offers the names of targets and groups to the shell.
 func (a *app) completeTargets(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
 	files, _ := cmd.Flags().GetStringArray("file")
-	cfg, err := a.load(cmd.Context(), selectOptions{files: files})
+	slices.Sort(files) // cobra reads the flags twice, so that each file is here twice
+	if slices.Contains(files, "-") { // standard input is the user's terminal
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	opts := selectOptions{files: slices.Compact(files)}
+	if cmd.Name() == "bake" {
+		opts.mode = config.ModeBake
+	}
+	cfg, err := a.load(cmd.Context(), opts)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
