@@ -8,7 +8,6 @@ import (
 	"maps"
 	"strings"
 
-	dockerfile "github.com/moby/buildkit/frontend/dockerfile/builder"
 	"github.com/moby/buildkit/frontend/subrequests/lint"
 	"github.com/moby/buildkit/solver/pb"
 
@@ -49,7 +48,7 @@ func Call(ctx context.Context, t *config.Target, method string, parents map[stri
 	req.Attrs = maps.Clone(req.Attrs)
 	req.Attrs["requestid"] = request
 	g := newGateway(req, opts)
-	out, err := dockerfile.Build(ctx, g)
+	out, err := runFrontend(ctx, g)
 	src := g.source(req)
 	if err != nil {
 		if errors.Is(err, errNeedsEngine) {

@@ -15,7 +15,6 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
-	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	gwclient "github.com/moby/buildkit/frontend/gateway/client"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
@@ -48,9 +47,6 @@ func (g *gateway) BuildOpts() gwclient.BuildOpts {
 	for k, v := range g.req.Attrs {
 		attrs[k] = v
 	}
-	if line, ok := g.builtinSyntax(); ok {
-		attrs["cmdline"] = line // "you have been forwarded to": no second detection
-	}
 	return gwclient.BuildOpts{
 		Opts:    attrs,
 		Workers: workers(g.opts),
@@ -58,42 +54,6 @@ func (g *gateway) BuildOpts() gwclient.BuildOpts {
 		LLBCaps: pb.Caps.CapSet(pb.Caps.All()),
 		Caps:    gwpb.Caps.CapSet(gwpb.Caps.All()),
 	}
-}
-
-// builtinSyntax reports whether the Dockerfile, or BUILDKIT_SYNTAX, names a
-// front end that the one in this process stands for: docker/dockerfile:1 or
-// 1.x. Any other has to be run by the engine.
-func (g *gateway) builtinSyntax() (string, bool) {
-	line := g.req.Attrs["build-arg:BUILDKIT_SYNTAX"]
-	if line == "" {
-		data, err := g.dockerfile()
-		if err != nil {
-			return "", false
-		}
-		_, cmdline, _, ok := parser.DetectSyntax(data)
-		if !ok {
-			return "", false
-		}
-		line = cmdline
-	}
-	return line, isBuiltin(strings.Fields(line))
-}
-
-// isBuiltin accepts docker/dockerfile with tag 1, 1.x or none, without a digest.
-func isBuiltin(words []string) bool {
-	if len(words) == 0 {
-		return false
-	}
-	name := strings.TrimPrefix(words[0], "docker.io/")
-	name, tag, tagged := strings.Cut(name, ":")
-	if name != "docker/dockerfile" || strings.Contains(words[0], "@") {
-		return false
-	}
-	if !tagged || tag == "latest" || tag == "1" {
-		return true
-	}
-	minor, ok := strings.CutPrefix(tag, "1.")
-	return ok && minor != "" && strings.Trim(minor, "0123456789.") == ""
 }
 
 // dockerfile reads the Dockerfile once.
@@ -232,11 +192,7 @@ func (g *gateway) ResolveSourceMetadata(ctx context.Context, op *pb.SourceOp, op
 
 func (g *gateway) Solve(_ context.Context, req gwclient.SolveRequest) (*gwclient.Result, error) {
 	if req.Frontend != "" {
-		g.mu.Lock()
-		g.frontend = req.FrontendOpt["source"]
-		g.foreign = "its front end is " + g.frontend
-		g.mu.Unlock()
-		return nil, errNeedsEngine
+		return nil, g.needsFrontend(req.FrontendOpt["source"])
 	}
 	res := gwclient.NewResult()
 	if name, ok := singleLocal(req.Definition); ok {
@@ -251,6 +207,15 @@ func (g *gateway) Solve(_ context.Context, req gwclient.SolveRequest) (*gwclient
 	def.FromPB(req.Definition)
 	res.SetRef(&defRef{def: def})
 	return res, nil
+}
+
+// needsFrontend notes that image has to read the Dockerfile.
+func (g *gateway) needsFrontend(image string) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.frontend = image
+	g.foreign = "its front end is " + image
+	return errNeedsEngine
 }
 
 func (g *gateway) local(name string) (gwclient.Reference, error) {

@@ -1,7 +1,7 @@
 // Package lower turns one target into LLB without asking a daemon.
 //
-// It runs BuildKit's own Dockerfile front end in this process against a gateway
-// client whose files come from disk and whose image configs come from a
+// It runs the parts of BuildKit's own Dockerfile front end in this process
+// against a gateway client whose files come from disk and whose image configs come from a
 // resolver, and records the definition that the front end would have sent. What
 // it knows of a target is therefore exactly what the daemon would know.
 //
@@ -22,7 +22,6 @@ import (
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
-	dockerfile "github.com/moby/buildkit/frontend/dockerfile/builder"
 	gwclient "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/solver/result"
@@ -50,6 +49,10 @@ type Result struct {
 	Foreign string
 	// Frontend is the image that would read the Dockerfile, if that is why.
 	Frontend string
+
+	// Builtin is the front end that the Dockerfile names and that the one in
+	// this process stands for; an engine's need not fetch it either.
+	Builtin string
 
 	Platforms    []Platform // in the order asked for; one unless several were
 	Multi        bool       // the result is an index even with one platform
@@ -136,7 +139,7 @@ func Lower(ctx context.Context, t *config.Target, parents map[string]*Result, op
 		return res, nil
 	}
 	g := newGateway(req, opts)
-	out, err := dockerfile.Build(ctx, g)
+	out, err := runFrontend(ctx, g)
 	res.Source = g.source(req)
 	if err != nil {
 		if errors.Is(err, errNeedsEngine) {
@@ -145,7 +148,7 @@ func Lower(ctx context.Context, t *config.Target, parents map[string]*Result, op
 		}
 		return nil, req.sourceError(err, res.Source)
 	}
-	res.Images = g.images
+	res.Images, res.Builtin = g.images, builtinSyntax(req.Attrs, res.Source)
 	res.Warnings = g.warnings
 	return res, res.fill(ctx, out, req, opts)
 }

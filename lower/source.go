@@ -1,11 +1,13 @@
 package lower
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"regexp"
 	"strings"
 
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/solver/errdefs"
 )
 
@@ -116,6 +118,17 @@ func (s *Source) Error(target string, line, end int, err error) *SourceError {
 func ErrorLines(err error) (first, last int) { return errorLines(err) }
 
 func errorLines(err error) (first, last int) {
+	if at, ok := errors.AsType[*parser.LocationError](err); ok {
+		for _, ranges := range at.Locations {
+			for _, r := range ranges {
+				if first == 0 || r.Start.Line < first {
+					first = r.Start.Line
+				}
+				last = max(last, r.End.Line, r.Start.Line)
+			}
+		}
+		return first, last
+	}
 	for _, src := range errdefs.Sources(err) {
 		for _, r := range src.Ranges {
 			l, e := int(r.Start.Line), int(r.End.Line)

@@ -423,7 +423,7 @@ func TestProvenanceHasArguments(t *testing.T) {
 	l := newLab(t)
 	l.write(map[string]string{
 		"base/Dockerfile": "FROM busybox\nRUN echo base > /base\n",
-		"app/Dockerfile":  "FROM base\nARG V\nRUN echo $V > /v\n",
+		"app/Dockerfile":  "# syntax=docker/dockerfile:1\nFROM base\nARG V\nRUN echo $V > /v\n",
 	})
 	res, b := l.must(
 		&config.Target{Name: "base", Context: "base", Outputs: archive("base")},
@@ -442,7 +442,7 @@ func TestProvenanceHasArguments(t *testing.T) {
 	}
 	row := b.Records()["app"].Images[0].Layers
 	last := row[len(row)-1]
-	if last.State != "built" || last.Digest == "" || last.Place != "app/Dockerfile:3" {
+	if last.State != "built" || last.Digest == "" || last.Place != "app/Dockerfile:4" {
 		t.Errorf("last layer is %+v", last)
 	}
 	statement := l.attestations("app:1")

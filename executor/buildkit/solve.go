@@ -299,6 +299,10 @@ func (s *solve) frontend(ctx context.Context, gw gwclient.Client) (*gwclient.Res
 		FrontendInputs: map[string]*pb.Definition{},
 		CacheImports:   imports,
 	}
+	if s.r.Builtin != "" { // "you have been forwarded to": it is not fetched
+		req.FrontendOpt = maps.Clone(req.FrontendOpt)
+		req.FrontendOpt["cmdline"] = s.r.Builtin
+	}
 	for name, st := range s.r.Request.Inputs {
 		def, err := st.Marshal(ctx)
 		if err != nil {

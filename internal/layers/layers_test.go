@@ -41,7 +41,7 @@ var spoken = map[string][]string{
 	"github.com/hashicorp/hcl/v2/hclsyntax":                {"config"},
 	"github.com/moby/buildkit/client":                      {"cache", "engine", "executor/buildkit", "internal/testkit"},
 	"github.com/moby/buildkit/control":                     {"engine"},
-	"github.com/moby/buildkit/frontend/dockerfile/builder": {"lower", "engine"},
+	"github.com/moby/buildkit/frontend/dockerfile/builder": {"engine"},
 }
 
 func TestImportsFlowOneWay(t *testing.T) {
