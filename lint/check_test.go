@@ -222,7 +222,7 @@ RUN x # strata:ignore=t
 
 func TestWithin(t *testing.T) {
 	src := []byte("FROM a\n  RUN \\\n# sudo\n    visudo; sudo x\né sudo\n")
-	r := &run{sources: map[string][]byte{"f": src}}
+	r := &run{sources: map[string][]byte{"f": src}, texts: map[string]*text{}}
 	at := func(p hcl.Range) string { return string(src[p.Start.Byte:p.End.Byte]) }
 	for _, tt := range []struct {
 		first, last int

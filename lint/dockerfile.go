@@ -94,10 +94,10 @@ func (d *dockerfile) between(first, last int, word string) spot {
 	begin, end := d.source.Place(first), d.source.Place(last)
 	if first > 0 && first <= len(d.steps) {
 		rng := d.steps[first-1]
-		src := d.run.sources[rng.Filename]
-		if to := d.steps[min(last, len(d.steps))-1].End.Byte; word != "" && rng.Start.Byte < to && to <= len(src) {
-			if s, _ := wordIn(src[rng.Start.Byte:to], word); s >= 0 {
-				rng = within(src, rng.Filename, rng.Start.Byte, to, word)
+		t := d.run.text(rng.Filename)
+		if to := d.steps[min(last, len(d.steps))-1].End.Byte; word != "" && rng.Start.Byte < to && to <= len(t.src) {
+			if s, _ := wordIn(t.src[rng.Start.Byte:to], word); s >= 0 {
+				rng = t.within(rng.Filename, rng.Start.Byte, to, word)
 			}
 		}
 		return spot{rng, begin.Line}

@@ -10,24 +10,49 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// lines is the range of lines first to last of a file, or of word if it stands
-// in one of them, or else of the first line without its indentation.
-func (r *run) lines(file string, first, last int, word string) hcl.Range {
-	src := r.sources[file]
-	from, ok := lineStart(src, first)
-	if first == 0 || !ok {
-		return hcl.Range{Filename: file, Start: hcl.Pos{Line: first}, End: hcl.Pos{Line: first}}
-	}
-	to, ok := lineStart(src, last+1)
-	if !ok {
-		to = len(src)
-	}
-	return within(src, file, from, to, word)
+// A text is a file with the offsets of its lines.
+type text struct {
+	src    []byte
+	starts []int
 }
 
-// within is the range of word in src[from:to], or of the first line there.
-func within(src []byte, file string, from, to int, word string) hcl.Range {
-	part := src[from:to]
+func newText(src []byte) *text {
+	t := &text{src: src, starts: []int{0}}
+	for i, b := range src {
+		if b == '\n' {
+			t.starts = append(t.starts, i+1)
+		}
+	}
+	return t
+}
+
+// text is a file that is known by its name; an unknown one is empty.
+func (r *run) text(file string) *text {
+	t, ok := r.texts[file]
+	if !ok || len(t.src) != len(r.sources[file]) {
+		t = newText(r.sources[file])
+		r.texts[file] = t
+	}
+	return t
+}
+
+// lines is the range of word in the lines first to last of a file, or of the
+// first line without its indentation.
+func (r *run) lines(file string, first, last int, word string) hcl.Range {
+	t := r.text(file)
+	if first < 1 || first > len(t.starts) {
+		return hcl.Range{Filename: file, Start: hcl.Pos{Line: first}, End: hcl.Pos{Line: first}}
+	}
+	to := len(t.src)
+	if last < len(t.starts) {
+		to = t.starts[last]
+	}
+	return t.within(file, t.starts[first-1], to, word)
+}
+
+// within is the range of word between two offsets, or of the first line there.
+func (t *text) within(file string, from, to int, word string) hcl.Range {
+	part := t.src[from:to]
 	start, end := -1, 0
 	if word != "" {
 		start, end = wordIn(part, word)
@@ -38,7 +63,15 @@ func within(src []byte, file string, from, to int, word string) hcl.Range {
 		end = len(bytes.TrimRight(line, " \t\r"))
 		end = max(end, start)
 	}
-	return hcl.Range{Filename: file, Start: position(src, from+start), End: position(src, from+end)}
+	return hcl.Range{Filename: file, Start: t.position(from + start), End: t.position(from + end)}
+}
+
+func (t *text) position(at int) hcl.Pos {
+	line, exact := slices.BinarySearch(t.starts, at)
+	if !exact {
+		line--
+	}
+	return hcl.Pos{Line: line + 1, Column: utf8.RuneCount(t.src[t.starts[line]:at]) + 1, Byte: at}
 }
 
 // wordIn finds word in text, preferably where it stands alone, and never in a
@@ -69,28 +102,6 @@ func wordIn(text []byte, word string) (start, end int) {
 
 func wordByte(b byte) bool {
 	return b == '_' || b == '-' || b == '/' || b >= '0' && b <= '9' || b >= 'A' && b <= 'Z' || b >= 'a' && b <= 'z'
-}
-
-// lineStart is the offset of the first byte of a line, counted from 1.
-func lineStart(src []byte, line int) (int, bool) {
-	at := 0
-	for ; line > 1; line-- {
-		i := bytes.IndexByte(src[at:], '\n')
-		if i < 0 {
-			return 0, false
-		}
-		at += i + 1
-	}
-	return at, at <= len(src)
-}
-
-func position(src []byte, at int) hcl.Pos {
-	start := bytes.LastIndexByte(src[:at], '\n') + 1
-	return hcl.Pos{
-		Line:   bytes.Count(src[:at], []byte("\n")) + 1,
-		Column: utf8.RuneCount(src[start:at]) + 1,
-		Byte:   at,
-	}
 }
 
 // ignoreComment silences rules at the line it stands on or above, or in all of

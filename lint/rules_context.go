@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/distribution/reference"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 
 	"github.com/strata-build/strata/cache"
@@ -167,15 +166,6 @@ func duplicateTag(r *reporter) {
 	}
 }
 
-// full is the reference as a registry understands it.
-func (i image) full() string {
-	n := i.named()
-	if n == nil {
-		return i.text
-	}
-	return reference.TagNameOnly(n).String()
-}
-
 // publishes reports whether the target's tags leave the build.
 func (s *scope) publishes() bool {
 	if s.target.Implicit {
@@ -193,13 +183,13 @@ func (s *scope) publishes() bool {
 }
 
 func sharedCache(r *reporter) {
+	place := map[string]spot{}
+	for _, t := range r.run.sel.Targets {
+		place[t.Name] = spot{rng: t.Place("cache-to")}
+	}
 	for _, c := range cache.Clashes(r.run.sel.Targets) {
-		for _, s := range r.run.scopes {
-			if s.target.Name == c.Targets[len(c.Targets)-1] {
-				f := r.at(spot{rng: s.target.Place("cache-to")}, "The targets %s all write the cache %s.", quoted(c.Targets), c.Ref)
-				f.Targets = c.Targets
-			}
-		}
+		last := c.Targets[len(c.Targets)-1]
+		r.at(place[last], "The targets %s all write the cache %s.", quoted(c.Targets), c.Ref).Targets = c.Targets
 	}
 }
 

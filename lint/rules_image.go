@@ -95,27 +95,35 @@ func (s *scope) meant(i image) *config.Name {
 	if n == nil || i.word == "contexts" {
 		return nil
 	}
-	own := func(list []config.Name) bool {
-		return slices.ContainsFunc(list, func(o config.Name) bool { return o.Name == s.target.Name })
-	}
-	var found []config.Name
-	for _, o := range s.names {
-		if o.Group {
-			continue
-		}
-		if i.text == o.Name || slices.ContainsFunc(o.Tags, func(tag string) bool { return sameTag(tag, n) }) {
-			found = append(found, o)
-		}
-	}
-	if len(found) == 0 || own(found) {
+	found := slices.Concat(s.made[i.text], s.made[i.full()])
+	if len(found) == 0 || slices.ContainsFunc(found, func(o *config.Name) bool { return o.Name == s.target.Name }) {
 		return nil
 	}
-	return &found[0]
+	return found[0]
 }
 
-func sameTag(tag string, n reference.Named) bool {
-	t, err := reference.ParseNormalizedNamed(tag)
-	return err == nil && reference.TagNameOnly(t).String() == reference.TagNameOnly(n).String()
+// full is the reference as a registry understands it.
+func (i image) full() string {
+	n := i.named()
+	if n == nil {
+		return i.text
+	}
+	return reference.TagNameOnly(n).String()
+}
+
+// makers are the targets by their names and by the full forms of their tags.
+func makers(names []config.Name) map[string][]*config.Name {
+	out := map[string][]*config.Name{}
+	for i := range names {
+		if n := &names[i]; !n.Group {
+			out[n.Name] = append(out[n.Name], n)
+			for _, tag := range n.Tags {
+				full := image{text: tag}.full()
+				out[full] = append(out[full], n)
+			}
+		}
+	}
+	return out
 }
 
 func forgottenLink(s *scope, r *reporter) {

@@ -22,8 +22,9 @@ import (
 type run struct {
 	sel     *config.Selection
 	opts    Options
-	names   []config.Name // all targets and groups there are
+	made    map[string][]*config.Name // all targets there are, by what they make
 	sources map[string][]byte
+	texts   map[string]*text // the same, with their lines
 
 	lowered map[string]*lower.Result
 	unsure  map[string]bool // targets whose base images are not known
@@ -38,7 +39,7 @@ type run struct {
 
 func newRun(cfg *config.Config, sel *config.Selection, opts Options) *run {
 	r := &run{
-		sel: sel, opts: opts, names: cfg.Names(), sources: map[string][]byte{},
+		sel: sel, opts: opts, made: makers(cfg.Names()), sources: map[string][]byte{}, texts: map[string]*text{},
 		lowered: map[string]*lower.Result{}, unsure: map[string]bool{},
 		parsed: map[string]*dockerfile{}, trees: map[string]*tree{}, marks: map[string]bool{},
 	}
