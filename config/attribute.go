@@ -18,8 +18,15 @@ type attributeDef struct {
 	name string
 	set  func(*spec, cty.Value) error
 	get  func(*spec) cty.Value
+	// pick copies the attribute from one target to another.
+	pick func(to, from *spec)
 	// byKey says that the places of the entries are kept too.
 	byKey bool
+	// names says that in Strata's own language the elements can be written as
+	// target.NAME.
+	names bool
+	// own says that only Strata's own language has it.
+	own bool
 }
 
 // attributes are all attributes of a target but name and matrix.
@@ -28,13 +35,17 @@ var attributes = attributeTable(
 		name: "name",
 		set:  func(*spec, cty.Value) error { return nil },
 		get:  func(s *spec) cty.Value { return cty.StringVal(s.name) },
+		pick: func(to, from *spec) { to.name = from.name },
 	},
 	attributeDef{
 		name: "description",
 		set:  func(s *spec, v cty.Value) (err error) { s.description, err = stringOf(v); return },
 		get:  func(s *spec) cty.Value { return cty.StringVal(s.description) },
+		pick: func(to, from *spec) { to.description = from.description },
 	},
-	listAttribute("inherits", func(s *spec) *[]string { return &s.inherits }),
+	namesAttribute("inherits", func(s *spec) *[]string { return &s.inherits }),
+	ownAttribute(namesAttribute("needs", func(s *spec) *[]string { return &s.after })),
+	ownAttribute(listAttribute("clear", func(s *spec) *[]string { return &s.clear })),
 	listAttribute("annotations", func(s *spec) *[]string { return &s.annotations }),
 	listAttribute("tags", func(s *spec) *[]string { return &s.tags }),
 	listAttribute("platforms", func(s *spec) *[]string { return &s.platforms }),
@@ -53,7 +64,7 @@ var attributes = attributeTable(
 	mapAttribute("args", func(s *spec) *map[string]*string { return &s.args }),
 	mapAttribute("labels", func(s *spec) *map[string]*string { return &s.labels }),
 	mapAttribute("extra-hosts", func(s *spec) *map[string]*string { return &s.extraHosts }),
-	attributeDef{name: "contexts", byKey: true, set: setContexts, get: func(s *spec) cty.Value {
+	attributeDef{name: "contexts", byKey: true, set: setContexts, pick: func(to, from *spec) { to.contexts = from.contexts }, get: func(s *spec) cty.Value {
 		if s.contexts == nil {
 			return cty.NullVal(cty.Map(cty.String))
 		}
@@ -62,6 +73,7 @@ var attributes = attributeTable(
 	attributeDef{
 		name: "output",
 		set:  func(s *spec, v cty.Value) (err error) { s.outputs, err = entries(v, outputOf); return },
+		pick: func(to, from *spec) { to.outputs = from.outputs },
 		get: func(s *spec) cty.Value {
 			return listOf(cty.Map(cty.String), s.outputs, func(o Output) cty.Value {
 				return plainMap(o.Attrs, "type", o.Type, "dest", o.Dest)
@@ -73,6 +85,7 @@ var attributes = attributeTable(
 	attributeDef{
 		name: "secret",
 		set:  func(s *spec, v cty.Value) (err error) { s.secrets, err = entries(v, secretOf); return },
+		pick: func(to, from *spec) { to.secrets = from.secrets },
 		get: func(s *spec) cty.Value {
 			return listOf(secretType, s.secrets, func(x Secret) cty.Value {
 				return cty.ObjectVal(map[string]cty.Value{
@@ -84,6 +97,7 @@ var attributes = attributeTable(
 	attributeDef{
 		name: "ssh",
 		set:  func(s *spec, v cty.Value) (err error) { s.ssh, err = entries(v, sshOf); return },
+		pick: func(to, from *spec) { to.ssh = from.ssh },
 		get: func(s *spec) cty.Value {
 			return listOf(sshType, s.ssh, func(x SSH) cty.Value {
 				return cty.ObjectVal(map[string]cty.Value{
@@ -95,6 +109,7 @@ var attributes = attributeTable(
 	attributeDef{
 		name: "attest",
 		set:  func(s *spec, v cty.Value) (err error) { s.attest, err = entries(v, attestOf); return },
+		pick: func(to, from *spec) { to.attest = from.attest },
 		get: func(s *spec) cty.Value {
 			return listOf(cty.Map(cty.String), s.attest, func(a Attest) cty.Value {
 				if a.Disabled {
@@ -107,12 +122,32 @@ var attributes = attributeTable(
 	attributeDef{
 		name: "policy",
 		set:  func(s *spec, v cty.Value) (err error) { s.policy, err = entries(v, policyEntry); return },
+		pick: func(to, from *spec) { to.policy = from.policy },
 		get:  func(s *spec) cty.Value { return listOf(cty.Map(cty.String), s.policy, ctyPolicy) },
 	},
-	attributeDef{name: "resources", set: setResources, get: ctyResources},
+	attributeDef{name: "resources", set: setResources, get: ctyResources, pick: func(to, from *spec) { to.resources = from.resources }},
 )
 
-var attributeNames = sortedKeys(attributes)
+// attributeNames are the attributes that bake has too.
+var attributeNames = slices.DeleteFunc(sortedKeys(attributes), func(n string) bool { return attributes[n].own })
+
+var allAttributeNames = sortedKeys(attributes)
+
+// attributeNames are those that the mode has.
+func (m *module) attributeNames() []string {
+	if m.mode == ModeStrata {
+		return allAttributeNames
+	}
+	return attributeNames
+}
+
+// attributeCalled is nil if the mode has no such attribute.
+func (m *module) attributeCalled(name string) *attributeDef {
+	if def := attributes[name]; def != nil && (!def.own || m.mode == ModeStrata) {
+		return def
+	}
+	return nil
+}
 
 func attributeTable(defs ...attributeDef) map[string]*attributeDef {
 	table := make(map[string]*attributeDef, len(defs))
@@ -125,7 +160,8 @@ func attributeTable(defs ...attributeDef) map[string]*attributeDef {
 // targetSchema is what a target block may hold.
 func targetSchema(mode Mode) *hcl.BodySchema {
 	schema := &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "matrix"}}}
-	for _, name := range attributeNames {
+	m := &module{mode: mode}
+	for _, name := range m.attributeNames() {
 		schema.Attributes = append(schema.Attributes, hcl.AttributeSchema{Name: name})
 	}
 	if mode == ModeStrata {
@@ -139,7 +175,21 @@ func listAttribute(name string, at func(*spec) *[]string) attributeDef {
 		name: name,
 		set:  func(s *spec, v cty.Value) (err error) { *at(s), err = stringsOf(v); return },
 		get:  func(s *spec) cty.Value { return stringList(*at(s)) },
+		pick: func(to, from *spec) { *at(to) = *at(from) },
 	}
+}
+
+// namesAttribute is a list of names of targets.
+func namesAttribute(name string, at func(*spec) *[]string) attributeDef {
+	def := listAttribute(name, at)
+	def.names = true
+	return def
+}
+
+// ownAttribute is def as an attribute that bake does not have.
+func ownAttribute(def attributeDef) attributeDef {
+	def.own = true
+	return def
 }
 
 func stringAttribute(name string, at func(*spec) **string) attributeDef {
@@ -147,6 +197,7 @@ func stringAttribute(name string, at func(*spec) **string) attributeDef {
 		name: name,
 		set:  func(s *spec, v cty.Value) (err error) { *at(s), err = optionalString(v); return },
 		get:  func(s *spec) cty.Value { return ctyString(*at(s)) },
+		pick: func(to, from *spec) { *at(to) = *at(from) },
 	}
 }
 
@@ -155,20 +206,23 @@ func boolAttribute(name string, at func(*spec) **bool) attributeDef {
 		name: name,
 		set:  func(s *spec, v cty.Value) (err error) { *at(s), err = optionalBool(v); return },
 		get:  func(s *spec) cty.Value { return ctyBool(*at(s)) },
+		pick: func(to, from *spec) { *at(to) = *at(from) },
 	}
 }
 
 func mapAttribute(name string, at func(*spec) *map[string]*string) attributeDef {
 	return attributeDef{
 		name: name, byKey: true,
-		set: func(s *spec, v cty.Value) (err error) { *at(s), err = stringMap(v); return },
-		get: func(s *spec) cty.Value { return ctyMap(*at(s)) },
+		set:  func(s *spec, v cty.Value) (err error) { *at(s), err = stringMap(v); return },
+		get:  func(s *spec) cty.Value { return ctyMap(*at(s)) },
+		pick: func(to, from *spec) { *at(to) = *at(from) },
 	}
 }
 
 func cacheAttribute(name string, at func(*spec) *[]CacheRef) attributeDef {
 	return attributeDef{
 		name: name,
+		pick: func(to, from *spec) { *at(to) = *at(from) },
 		set: func(s *spec, v cty.Value) error {
 			lists, err := entries(v, cacheOf)
 			*at(s) = []CacheRef{}
@@ -207,7 +261,11 @@ func (e *evaluator) attribute(in *instance, def *attributeDef, from hcl.Range) (
 }
 
 func (e *evaluator) decode(in *instance, def *attributeDef, attr *hcl.Attribute) bool {
-	v, ok := e.value(attr.Expr, scope{ctx: in.ctx, refs: true})
+	evaluate := e.value
+	if def.names && e.mode == ModeStrata {
+		evaluate = e.names
+	}
+	v, ok := evaluate(attr.Expr, in.scope())
 	if !ok {
 		return false
 	}
@@ -222,7 +280,29 @@ func (e *evaluator) decode(in *instance, def *attributeDef, attr *hcl.Attribute)
 	if def.byKey {
 		in.spec.placeEntries(def.name, attr.Expr, v)
 	}
+	switch def.name {
+	case "needs":
+		for i, rng := range listPlaces(attr.Expr, len(in.spec.after)) {
+			in.spec.places["needs."+in.spec.after[i]] = rng
+		}
+	case "clear":
+		return e.checkClear(in.spec, attr.Expr)
+	}
 	return true
+}
+
+// checkClear reports what can not be cleared.
+func (e *evaluator) checkClear(s *spec, expr hcl.Expression) bool {
+	ok := true
+	for i, rng := range listPlaces(expr, len(s.clear)) {
+		switch name := s.clear[i]; {
+		case name == "step":
+		case e.attributeCalled(name) == nil, name == "name", name == "clear", name == "inherits":
+			e.report(problem(rng, "Unknown attribute", "A target inherits no attribute %q.%s", name, didYouMean(name, e.attributeNames())))
+			ok = false
+		}
+	}
+	return ok
 }
 
 // placeEntries notes where each entry of a map is written.
@@ -588,7 +668,11 @@ func (e *evaluator) groupAttribute(g *groupDecl, name string, from hcl.Range) bo
 	}
 	defer e.leave()
 	g.state[name] = busy
-	v, ok := e.value(attr.Expr, scope{ctx: e.root, refs: true})
+	evaluate := e.value
+	if name == "targets" && e.mode == ModeStrata {
+		evaluate = e.names
+	}
+	v, ok := evaluate(attr.Expr, scope{ctx: e.root, refs: true})
 	g.state[name] = done
 	if !ok {
 		return false

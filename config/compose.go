@@ -500,7 +500,7 @@ func (s *spec) extendEntries(x bakeExtension) error {
 	s.cacheTo = dropEqual(concat(s.cacheTo, over.cacheTo), CacheRef.equal)
 	s.outputs = dropEqual(concat(s.outputs, over.outputs), Output.equal)
 	over.cacheTo, over.outputs = nil, nil
-	s.mergeLists(over)
+	s.mergeLists(over, ModeBake)
 	sortSSH(s.ssh)
 	return nil
 }

@@ -266,6 +266,9 @@ func (e *evaluator) evaluate() {
 	for _, name := range sortedKeys(e.globals) {
 		e.global(name, e.globals[name].Range)
 	}
+	for _, name := range sortedKeys(e.locals) {
+		e.guarded(e.locals[name].Range, func() { e.local(name, e.locals[name].Range) })
+	}
 }
 
 // guarded runs do for the block at rng. A panic in a library on strange input is

@@ -29,6 +29,10 @@ type evaluator struct {
 	group   map[string]*groupDecl  // the last of each name
 	unnamed bool                   // the names of some targets are not known
 	stack   []string               // what is being evaluated, outermost first
+
+	localValues map[string]cty.Value
+	whole       map[string]*attributeState // attributes of targets, merged, by target.attribute
+	depth       int                        // of inheritance that is being followed
 }
 
 // outside is what the files may see of the world around them.
@@ -59,7 +63,8 @@ const (
 // A scope is where an expression stands.
 type scope struct {
 	ctx  *hcl.EvalContext
-	refs bool // target.x.y and group.x.y can be named
+	refs bool      // target.x.y and group.x.y can be named
+	in   *instance // the target it stands in, for self and super; may be nil
 	// params are names bound when the expression runs, not to be looked for.
 	params map[string]bool
 	// strict makes an unknown name an error even inside try().
@@ -79,6 +84,9 @@ func newEvaluator(m *module, out outside, builtins map[string]string) *evaluator
 		funcs:   map[string]state{},
 		named:   map[string][]*instance{},
 		group:   map[string]*groupDecl{},
+
+		localValues: map[string]cty.Value{},
+		whole:       map[string]*attributeState{},
 	}
 	e.root.Functions[countName] = e.meter.counter()
 	for name, v := range builtins {
@@ -171,6 +179,8 @@ func (e *evaluator) prepare(expr hcl.Expression, sc scope) (*hcl.EvalContext, bo
 		case sc.refs && (root == "target" || root == "group"):
 			ok = refs.add(e, t) && ok
 		case has(sc.ctx, root):
+		case e.isBuiltin(root, sc):
+			ok = refs.addBuiltin(e, t) && ok
 		default:
 			ok = e.needValue(root, t, sc.strict) && ok
 		}
@@ -178,7 +188,7 @@ func (e *evaluator) prepare(expr hcl.Expression, sc scope) (*hcl.EvalContext, bo
 	if !ok || len(refs) == 0 {
 		return sc.ctx, ok
 	}
-	vars, ok := refs.evaluate(e)
+	vars, ok := refs.evaluate(e, sc)
 	ctx := sc.ctx.NewChild()
 	ctx.Variables = vars
 	return ctx, ok
@@ -245,10 +255,16 @@ func (r references) add(e *evaluator, t hcl.Traversal) bool {
 	return true
 }
 
-// evaluate returns the objects "target" and "group" with just what is named.
-func (r references) evaluate(e *evaluator) (map[string]cty.Value, bool) {
+// evaluate returns the objects "target" and "group" and those of Strata's own
+// language with just what is named.
+func (r references) evaluate(e *evaluator, sc scope) (map[string]cty.Value, bool) {
 	vars, ok := map[string]cty.Value{}, true
 	for _, root := range sortedKeys(r) {
+		if root != "target" && root != "group" {
+			v, good := e.builtin(root, r[root], sc)
+			vars[root], ok = v, ok && good
+			continue
+		}
 		objects := map[string]cty.Value{}
 		for _, name := range sortedKeys(r[root]) {
 			attrs, exists, good := e.object(root, name, r[root][name])
@@ -276,10 +292,16 @@ func (e *evaluator) object(typ, name string, attrs map[string]hcl.Range) (map[st
 	for _, attr := range sortedKeys(attrs) {
 		wanted := []string{attr}
 		if attr == "" {
-			wanted = attributeNames
+			wanted = e.attributeNames()
 		}
 		for _, a := range wanted {
-			if def := attributes[a]; def != nil {
+			def := e.attributeCalled(a)
+			switch {
+			case def == nil:
+			case e.mode == ModeStrata:
+				s, good := e.merged(name, def, attrs[attr])
+				out[a], ok = present(def.get(s)), ok && good
+			default:
 				ok = e.attribute(in, def, attrs[attr]) && ok
 				out[a] = def.get(in.spec)
 			}
@@ -381,11 +403,12 @@ func (e *evaluator) define(f *userFunction) (function.Function, bool) {
 	if f.variadic != nil {
 		spec.VarParam = add(f.variadic.Expr)
 	}
-	if _, good := e.prepare(f.result.Expr, scope{ctx: e.root, params: params, strict: true}); !good || !ok {
+	base, good := e.prepare(f.result.Expr, scope{ctx: e.root, params: params, strict: true})
+	if !good || !ok {
 		return function.Function{}, false
 	}
 	call := func(args []cty.Value) (cty.Value, error) {
-		ctx := e.root.NewChild()
+		ctx := base.NewChild()
 		ctx.Variables = map[string]cty.Value{}
 		for i, p := range spec.Params {
 			ctx.Variables[p.Name] = args[i]
@@ -430,8 +453,11 @@ func (e *evaluator) explainName(d *hcl.Diagnostic, t hcl.Traversal) *hcl.Diagnos
 	if d.Summary == "Unknown variable" {
 		return e.noVariable(t.RootName(), t.SourceRange())
 	}
-	if d.Summary != "Unsupported attribute" || len(t) < 2 || t.RootName() != "target" {
+	if d.Summary != "Unsupported attribute" || len(t) < 2 {
 		return nil
+	}
+	if t.RootName() != "target" {
+		return e.explainBuiltin(t)
 	}
 	name, ok := t[1].(hcl.TraverseAttr)
 	if !ok {
@@ -441,9 +467,9 @@ func (e *evaluator) explainName(d *hcl.Diagnostic, t hcl.Traversal) *hcl.Diagnos
 		known := slices.Sorted(maps.Keys(e.named))
 		return problem(name.SrcRange, unknownTarget, "No target is named %q.%s", name.Name, didYouMean(name.Name, known))
 	}
-	if attr, ok := t[min(2, len(t)-1)].(hcl.TraverseAttr); ok && len(t) > 2 && attributes[attr.Name] == nil {
+	if attr, ok := t[min(2, len(t)-1)].(hcl.TraverseAttr); ok && len(t) > 2 && e.attributeCalled(attr.Name) == nil {
 		return problem(attr.SrcRange, "Unknown attribute", "A target has no attribute %q.%s",
-			attr.Name, didYouMean(attr.Name, attributeNames))
+			attr.Name, didYouMean(attr.Name, e.attributeNames()))
 	}
 	return nil
 }

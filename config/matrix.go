@@ -18,6 +18,9 @@ type instance struct {
 	spec   *spec
 }
 
+// scope is where the expressions of the target stand.
+func (in *instance) scope() scope { return scope{ctx: in.ctx, refs: true, in: in} }
+
 // expand makes the instances of a target block and names them.
 func (e *evaluator) expand(b *block) {
 	contexts, ok := e.combinations(b)

@@ -12,10 +12,11 @@ import (
 // for repeated blocks: most attributes are replaced by what over says, maps are
 // merged by key, and some lists grow. Null says nothing and removes nothing.
 func (s *spec) merge(over *spec, mode Mode) {
+	s.drop(over.clear)
 	s.base.merge(over)
 	s.mergeSource(over, mode)
 	s.mergeMaps(over)
-	s.mergeLists(over)
+	s.mergeLists(over, mode)
 	replace(&s.stage, over.stage)
 	replace(&s.call, over.call)
 	replace(&s.pull, over.pull)
@@ -58,7 +59,7 @@ func (s *spec) mergeMaps(over *spec) {
 	}
 }
 
-func (s *spec) mergeLists(over *spec) {
+func (s *spec) mergeLists(over *spec, mode Mode) {
 	if over.tags != nil {
 		s.tags = over.tags
 	}
@@ -72,18 +73,20 @@ func (s *spec) mergeLists(over *spec) {
 		s.outputs = cloneOutputs(over.outputs)
 	}
 	s.inherits = concat(s.inherits, over.inherits)
-	s.annotations = concat(s.annotations, over.annotations)
-	s.noCacheFilt = concat(s.noCacheFilt, over.noCacheFilt)
-	s.ulimits = concat(s.ulimits, over.ulimits)
+	s.after = grown(s.after, over.after, mode)
+	s.clear = concat(s.clear, over.clear)
+	s.annotations = grown(s.annotations, over.annotations, mode)
+	s.noCacheFilt = grown(s.noCacheFilt, over.noCacheFilt, mode)
+	s.ulimits = grown(s.ulimits, over.ulimits, mode)
 	if len(over.meant) > 0 {
 		s.meant = maps.Clone(over.meant)
 	}
-	s.entitlements = concat(s.entitlements, over.entitlements)
-	s.policy = concat(s.policy, over.policy)
-	s.attest = uniqueByKey(concat(s.attest, over.attest), attestKey)
-	s.secrets = uniqueByKey(concat(s.secrets, over.secrets), secretKey)
-	s.ssh = uniqueByKey(concat(s.ssh, over.ssh), sshKey)
-	s.cacheFrom = dropEqual(concat(s.cacheFrom, over.cacheFrom), CacheRef.equal)
+	s.entitlements = grown(s.entitlements, over.entitlements, mode)
+	s.policy = grown(s.policy, over.policy, mode)
+	s.attest = uniqueByKey(grown(s.attest, over.attest, mode), attestKey)
+	s.secrets = uniqueByKey(grown(s.secrets, over.secrets, mode), secretKey)
+	s.ssh = uniqueByKey(grown(s.ssh, over.ssh, mode), sshKey)
+	s.cacheFrom = dropEqual(grown(s.cacheFrom, over.cacheFrom, mode), CacheRef.equal)
 }
 
 // normalize removes what is said twice and what is said to be empty. It runs
@@ -143,6 +146,29 @@ func mergeMap(old *map[string]*string, over map[string]*string) {
 	}
 }
 
+// drop forgets what attributes say.
+func (s *spec) drop(names []string) {
+	for _, name := range names {
+		if name == "step" {
+			s.steps = nil
+		} else if def := attributes[name]; def != nil {
+			def.pick(s, &spec{})
+		}
+		maps.DeleteFunc(s.places, func(at string, _ hcl.Range) bool {
+			return at == name || strings.HasPrefix(at, name+".")
+		})
+	}
+}
+
+// grown is list with what over adds. In Strata's own mode an empty list that is
+// written down says that there shall be nothing.
+func grown[T any](list, over []T, mode Mode) []T {
+	if mode == ModeStrata && over != nil && len(over) == 0 {
+		return over
+	}
+	return concat(list, over)
+}
+
 // concat joins two lists into a new one; nil only if there is nothing in both.
 func concat[T any](a, b []T) []T {
 	if len(a) == 0 && len(b) == 0 {
@@ -171,7 +197,7 @@ func dropDuplicates(list []string) []string {
 // uniqueByKey keeps one element a key: the newest, at the place of the first.
 func uniqueByKey[T any](list []T, key func(T) string) []T {
 	if len(list) == 0 {
-		return nil
+		return list
 	}
 	var out []T
 	at := map[string]int{}
@@ -190,7 +216,7 @@ func uniqueByKey[T any](list []T, key func(T) string) []T {
 // taken by the last element, so the order that bake prints is kept.
 func dropEqual[T any](list []T, equal func(T, T) bool) []T {
 	if len(list) == 0 {
-		return nil
+		return list
 	}
 	out := slices.Clone(list)
 	for i := len(out) - 2; i >= 0; i-- {

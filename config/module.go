@@ -20,6 +20,7 @@ type module struct {
 	variables map[string]*variable
 	functions map[string]*userFunction
 	globals   map[string]*hcl.Attribute
+	locals    map[string]*hcl.Attribute
 	targets   []*block // in order of declaration
 	groups    []*block
 	unread    bool                 // a file could not be read or parsed
@@ -71,6 +72,7 @@ var fileSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 // ownFileSchema is what a file in Strata's own language can hold besides.
 var ownFileSchema = &hcl.BodySchema{Blocks: slices.Concat(fileSchema.Blocks, []hcl.BlockHeaderSchema{
 	{Type: "strata"},
+	{Type: "locals"},
 })}
 
 // topLevel is what a file may hold.
@@ -88,6 +90,7 @@ func newModule(mode Mode) *module {
 		variables: map[string]*variable{},
 		functions: map[string]*userFunction{},
 		globals:   map[string]*hcl.Attribute{},
+		locals:    map[string]*hcl.Attribute{},
 		schema:    newSchema(targetSchema(mode)),
 		declared:  map[string]hcl.Range{},
 	}
@@ -211,6 +214,8 @@ func (m *module) read(body hcl.Body) {
 			m.addFunction(b)
 		case "strata":
 			m.checkEdition(b)
+		case "locals":
+			m.addLocals(b)
 		}
 	}
 	m.addGlobals(rest)

@@ -49,6 +49,7 @@ type printedTarget struct {
 	Entitlements     []string            `json:"entitlements,omitempty"`
 	ExtraHosts       map[string]*string  `json:"extra-hosts,omitempty"`
 	Policy           []printedPolicy     `json:"policy,omitempty"`
+	Needs            []string            `json:"needs,omitempty"`
 }
 
 type printedSecret struct {
@@ -110,7 +111,7 @@ func (s *spec) print() *printedTarget {
 		DockerfileInline: escaped(s.inline), Args: escapedMap(s.args), Labels: escapedMap(s.labels),
 		Tags: s.tags, Target: s.stage, Platforms: s.platforms, Pull: s.pull, NoCache: s.noCache,
 		Network: s.network, NoCacheFilter: s.noCacheFilt, ShmSize: s.shmSize, Ulimits: s.ulimits,
-		Call: s.call, Entitlements: s.entitlements, ExtraHosts: escapedMap(s.extraHosts),
+		Call: s.call, Entitlements: s.entitlements, ExtraHosts: escapedMap(s.extraHosts), Needs: s.after,
 	}
 	if s.steps != nil {
 		t.DockerfileInline = escaped(&s.steps.Text)

@@ -41,6 +41,8 @@ func Blocks() []BlockInfo {
 		blockInfo("variable", "A value that the environment and --var can change. It may hold validation blocks with a condition and an error_message.", variableExample, variableSchema),
 		blockInfo("validation", "A condition that the value of a variable must meet, inside of its variable block.", variableExample, newSchema(validationSchema)),
 		blockInfo("function", "A function of the file's own.", functionExample, newSchema(functionSchema)),
+		blockInfo("strata", "Says that the file is in Strata's own language, whatever its name.", strataExample, editionSchema),
+		{Name: "locals", Description: "Names for values: local.NAME. Each is evaluated when it is needed.", Example: localsExample},
 	}
 }
 
@@ -122,6 +124,10 @@ func Schema() ([]byte, error) {
 	}
 	properties := jsonSchema{"//": jsonSchema{"description": "a comment"}}
 	for name, block := range blocks {
+		if name == "strata" || name == "locals" {
+			properties[name] = oneOrMore(block) // these have no label
+			continue
+		}
 		properties[name] = jsonSchema{
 			"description":          blocks[name].(jsonSchema)["description"],
 			"type":                 "object",
@@ -157,7 +163,7 @@ func (b BlockInfo) schema() jsonSchema {
 	if b.Name == "variable" {
 		properties["validation"] = oneOrMore(jsonSchema{"type": "object", "required": []string{"condition", "error_message"}})
 	}
-	out := jsonSchema{"type": "object", "description": b.Description, "properties": properties, "additionalProperties": false}
+	out := jsonSchema{"type": "object", "description": b.Description, "properties": properties, "additionalProperties": b.Name == "locals"}
 	if required != nil {
 		out["required"] = required
 	}

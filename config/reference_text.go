@@ -44,6 +44,25 @@ target "default" {
 }
 `
 
+const strataExample = `strata { edition = 1 }
+
+target "default" {
+  needs = ["test"]
+}
+
+target "test" {}
+`
+
+const localsExample = `locals {
+  registry = "example.com/shop"
+  image    = "${local.registry}/api"
+}
+
+target "default" {
+  tags = ["${local.image}:dev"]
+}
+`
+
 // attributeHelp says what attributes are for. For those of a target the second
 // text is an example, for those of other blocks the type.
 var attributeHelp = map[string][2]string{
@@ -53,6 +72,7 @@ var attributeHelp = map[string][2]string{
 	"cache-from":        {"Where layers are taken from that are not in the engine's own cache.", `cache-from = ["type=registry,ref=shop/cache:api"]`},
 	"cache-to":          {"Where layers are written to for later builds.", `cache-to = ["type=inline"]`},
 	"call":              {"What to do with the target instead of building it: build, check, outline or targets.", `call = "check"`},
+	"clear":             {"Attributes of which nothing is inherited; step for the steps.", `clear = ["annotations"]`},
 	"context":           {"The directory or URL that COPY reads. Default: the directory of the command.", `context = "services/api"`},
 	"contexts":          {"More directories, URLs, images (docker-image://) and other targets (target:), by the name that FROM and COPY --from use.", `contexts = { base = "target:base" }`},
 	"description":       {"What the target is, for strata list.", `description = "the public API"`},
@@ -64,6 +84,7 @@ var attributeHelp = map[string][2]string{
 	"labels":            {"Labels of the image's configuration.", `labels = { "org.opencontainers.image.title" = "api" }`},
 	"matrix":            {"Makes one target for every combination of the values; expressions use the keys. Needs name.", "name   = \"app-${os}\"\nmatrix = { os = [\"linux\", \"windows\"] }"},
 	"name":              {"The name of each target of a matrix.", "name   = \"app-${os}\"\nmatrix = { os = [\"linux\", \"windows\"] }"},
+	"needs":             {"Targets that are built before this one, which takes nothing of them.", `needs = [target.base]`},
 	"network":           {"The network of RUN: default, none or host.", `network = "none"`},
 	"no-cache":          {"Uses no cached step.", `no-cache = true`},
 	"no-cache-filter":   {"Stages of which no step is taken from the cache.", `no-cache-filter = ["build"]`},
@@ -88,5 +109,6 @@ var attributeHelp = map[string][2]string{
 	"validation.error_message": {"What is said if it is not.", "string"},
 	"function.params":          {"The names of the parameters.", "list of names"},
 	"function.variadic_params": {"The name of the list of further arguments.", "name"},
+	"strata.edition":           {"The version of the language: 1.", "number"},
 	"function.result":          {"The value, which can use the parameters.", "any"},
 }

@@ -296,7 +296,7 @@ func (r *resolver) resolve(name string, from hcl.Range, open []string) *spec {
 		}
 	}
 	out.merge(declared, r.Mode)
-	out.name, out.rng = declared.name, declared.rng
+	out.name, out.rng, out.clear = declared.name, declared.rng, nil
 	r.report(r.overrides[name].apply(out)...)
 	r.grant(r.overrides[name], out)
 	out.normalize()
@@ -333,6 +333,7 @@ func (r *resolver) inheritsItself(s *spec, chain []string) {
 type need struct {
 	target string
 	rng    hcl.Range
+	order  bool // only to be built before
 }
 
 // needs lists what s needs in the order written.
@@ -340,8 +341,11 @@ func (s *spec) needs() []need {
 	var out []need
 	for _, key := range sortedKeys(s.contexts) {
 		if name, ok := targetName(s.contexts[key]); ok {
-			out = append(out, need{name, s.place("contexts." + key)})
+			out = append(out, need{target: name, rng: s.place("contexts." + key)})
 		}
+	}
+	for _, name := range s.after {
+		out = append(out, need{target: name, rng: s.place("needs." + name), order: true})
 	}
 	slices.SortStableFunc(out, func(a, b need) int {
 		if a.rng.Filename != b.rng.Filename {
@@ -416,12 +420,20 @@ func (r *resolver) declaredOrder() []string {
 	return out
 }
 
+// linked reports whether t stands on what id makes, and does not only wait for it.
+func (t *Target) linked(id graph.ID) bool {
+	return slices.ContainsFunc(t.spec.needs(), func(n need) bool { return n.target == string(id) && !n.order })
+}
+
 // link hands on what a target takes over from those it needs: entitlements. It
 // also checks that what is needed is there for all platforms.
 func (r *resolver) link(order []*Target, targets map[graph.ID]*Target) {
 	for _, t := range order {
 		for _, id := range t.Needs {
 			base := targets[id]
+			if len(t.spec.after) > 0 && !t.linked(id) {
+				continue
+			}
 			for _, ent := range base.Entitlements {
 				if !slices.Contains(t.Entitlements, ent) {
 					t.Entitlements = concat(t.Entitlements, []string{ent})

@@ -13,6 +13,8 @@ type spec struct {
 	name         string
 	description  string
 	inherits     []string
+	after        []string // needs: targets to be built before
+	clear        []string // attributes of which nothing is inherited
 	annotations  []string
 	attest       []Attest
 	context      *string

@@ -234,7 +234,7 @@ func (s *stepReader) get(name string) (cty.Value, hcl.Expression, bool) {
 	if attr == nil {
 		return cty.NilVal, nil, false
 	}
-	v, ok := s.value(attr.Expr, scope{ctx: s.in.ctx, refs: true})
+	v, ok := s.value(attr.Expr, s.in.scope())
 	if !ok {
 		s.bad = true
 		return cty.NilVal, nil, false
@@ -401,7 +401,7 @@ func (s *stepReader) reference(name, ref string, rng hcl.Range) (string, bool) {
 		s.script.Contexts = map[string]string{}
 	}
 	s.script.Contexts[key] = ref
-	s.script.needs = append(s.script.needs, need{target, rng})
+	s.script.needs = append(s.script.needs, need{target: target, rng: rng})
 	return word, true
 }
 
@@ -874,7 +874,7 @@ func (s *stepReader) mount(out *instruction, b *hcl.Block) {
 	s.bad = s.bad || diags.HasErrors()
 	vals := map[string]string{}
 	for _, name := range sortedKeys(attrs) {
-		v, ok := s.value(attrs[name].Expr, scope{ctx: s.in.ctx, refs: true})
+		v, ok := s.value(attrs[name].Expr, s.in.scope())
 		if !ok {
 			s.bad = true
 			continue

@@ -49,7 +49,8 @@ type Target struct {
 	Policy        []Policy
 
 	// Needs are the targets this one needs: from target: contexts, from steps
-	// that name target:NAME, in the order declared, each once.
+	// that name target:NAME, and those of the attribute needs, which are only
+	// built before; in the order declared, each once.
 	Needs []graph.ID
 
 	// Implicit says that the target was not asked for but is needed by another
