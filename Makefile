@@ -5,13 +5,13 @@
 # Both need root, Go, git, gcc and make; what else is missing they set up.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint bench release clean
+.PHONY: help setup build demo test lint bench bench-language release clean
 
 goroot = $(shell go env GOROOT)
 strata = GOROOT=$(goroot) bin/strata
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 setup: ## install an OCI runtime if there is none
 	@scripts/setup.sh
@@ -34,12 +34,19 @@ lint: ## run golangci-lint
 bench: setup build ## time a warm build of the shop
 	scripts/bench.sh
 
+bench-language: build ## time reading build files, side by side with docker buildx bake
+	go -C bench build -trimpath -o bin/buildx github.com/docker/buildx/cmd/buildx
+	go -C bench run ./language -peer $(buildx)
+
 release: setup build ## build the image of strata itself
 	$(strata) build --engine embedded --allow fs.read=$(goroot) --allow fs.read=/etc/ssl/certs release
 
 clean: ## forget what demo has built and stop its engine
 	if [ -x bin/strata ]; then bin/strata engine prune --engine embedded --all >/dev/null && bin/strata engine stop; fi
 	rm -rf bin examples/shop/dist
+
+# What "make bench-language" compares with.
+buildx = $(shell go -C bench list -m -f {{.Version}} github.com/docker/buildx)
 
 # What "make lint" runs.
 golangci = v2.15.0
