@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	ossignal "os/signal"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -164,6 +165,11 @@ func signal(ts *testscript.TestScript, neg bool, args []string) {
 	pattern, want := regexp.MustCompile(args[1]), number(ts, args[2])
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
+	// a signal that this process was started to ignore would be ignored by strata
+	// too; one that is caught here has its default in a child
+	caught := make(chan os.Signal, 1)
+	ossignal.Notify(caught, signals[args[0]])
+	defer ossignal.Stop(caught)
 	cmd := exec.CommandContext(ctx, filepath.Join(ts.Getenv("BIN"), "strata"), args[3:]...)
 	cmd.Dir, cmd.Env, cmd.Stdout = ts.MkAbs("."), ts.Value(environKey{}).([]string), ts.Stdout()
 	stderr, err := cmd.StderrPipe()

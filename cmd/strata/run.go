@@ -18,6 +18,7 @@ import (
 
 	"github.com/strata-build/strata/config"
 	"github.com/strata-build/strata/engine"
+	"github.com/strata-build/strata/executor/buildkit"
 	"github.com/strata-build/strata/registry"
 	"github.com/strata-build/strata/report"
 )
@@ -199,6 +200,12 @@ func statusOf(err error) int {
 	}
 	if _, ok := errors.AsType[*registry.Error](err); ok {
 		return exitRegistry
+	}
+	if se, ok := errors.AsType[*buildkit.StepError](err); ok {
+		if se.Registry {
+			return exitRegistry
+		}
+		return exitFailed
 	}
 	if _, ok := errors.AsType[*registry.ReferenceError](err); ok {
 		return exitUsage

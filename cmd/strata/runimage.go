@@ -40,7 +40,11 @@ The exit status is the program's own. Arguments replace the image's command.
 		Example: "  strata run shop/api:dev\n  strata run python-hello-world -- python -c 'print(1)'",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.runImage(cmd.Context(), args[0], args[1:], opts)
+			image, args := args[0], args[1:]
+			if len(args) > 0 && args[0] == "--" {
+				args = args[1:]
+			}
+			return a.runImage(cmd.Context(), image, args, opts)
 		},
 	}
 	f := cmd.Flags()

@@ -21,8 +21,9 @@ import (
 
 // A StepError is the failure of a target with all that is known of it.
 type StepError struct {
-	Failure executor.Failure
-	Err     error
+	Failure  executor.Failure
+	Registry bool // a registry or the way to it failed, not a step
+	Err      error
 }
 
 func (e *StepError) Error() string { return e.Failure.Message }
@@ -82,7 +83,27 @@ func (b *Builder) blame(t *config.Target, r *lower.Result, err error) error {
 		}
 		f.Excerpt = b.excerpt(r.Source, first, last)
 	}
-	return &StepError{f, err}
+	registry := registryFailure(err)
+	if registry && loginText.MatchString(f.Message) {
+		f.Message += "; log in with docker login, or check that the account may do this"
+	}
+	return &StepError{f, registry, err}
+}
+
+// What the engine's pulls and pushes say when a registry refuses or is not
+// there (containerd core/remotes/docker, BuildKit util/push).
+var (
+	registryText = regexp.MustCompile(`failed to push |failed to authorize|unexpected status from (HEAD|GET|PUT|POST|PATCH) request|failed to do request|failed to copy: httpReadSeeker|failed to resolve source metadata`)
+	loginText    = regexp.MustCompile(`401|403|[Uu]nauthorized|[Dd]enied|insufficient_scope|failed to authorize`)
+)
+
+// registryFailure reports whether err is about a registry. The failure of a
+// program in a step never is, whatever it printed.
+func registryFailure(err error) bool {
+	if _, ok := errors.AsType[*gatewaypb.ExitError](err); ok {
+		return false
+	}
+	return registryText.MatchString(err.Error())
 }
 
 func ranFor(k tracked) time.Duration {
