@@ -72,6 +72,7 @@ type Config struct {
 	order  []string         // names of targets, as declared
 	specs  map[string]*spec // by name; blocks of one name merged, inherits not
 	groups []*group
+	remote *Remote
 	env    func(string) (string, bool)
 	varEnv func(string) (string, bool) // nil if variables may not come from there
 
@@ -168,7 +169,7 @@ func (m *module) load(ctx context.Context, files []source, opts LoadOptions) (*C
 // config evaluates what was read.
 func (m *module) config(ctx context.Context, opts LoadOptions, services *composer, relative bool) (*Config, error) {
 	c := &Config{
-		Dir: opts.Dir, Mode: m.mode, Files: m.files, specs: map[string]*spec{},
+		Dir: opts.Dir, Mode: m.mode, Files: m.files, specs: map[string]*spec{}, remote: opts.Remote,
 		env: opts.LookupEnv, varEnv: opts.envForVariables(),
 	}
 	e := newEvaluator(m, outside{env: c.varEnv, vars: opts.Vars}, opts.builtins())
@@ -228,8 +229,12 @@ const unknownTarget = "Unknown target"
 
 // builtins are the variables that always exist.
 func (o LoadOptions) builtins() map[string]string {
+	cmdContext := o.CmdContext
+	if cmdContext == "" {
+		cmdContext = "cwd://"
+	}
 	return map[string]string{
-		"BAKE_CMD_CONTEXT":    "cwd://",
+		"BAKE_CMD_CONTEXT":    cmdContext,
 		"BAKE_LOCAL_PLATFORM": platforms.Format(platforms.DefaultSpec()),
 	}
 }

@@ -42,7 +42,7 @@ type source struct {
 // read returns the files to load and the mode they are in.
 func (o LoadOptions) read(ctx context.Context) ([]source, Mode, hcl.Diagnostics) {
 	names, optional := o.Files, false
-	if len(names) == 0 {
+	if len(names) == 0 && o.Remote == nil {
 		if names = o.filesFromEnv(); len(names) == 0 {
 			names, optional = bakeFiles, true
 		}
@@ -53,6 +53,12 @@ func (o LoadOptions) read(ctx context.Context) ([]source, Mode, hcl.Diagnostics)
 	var out []source
 	var diags hcl.Diagnostics
 	total := 0
+	if o.Remote != nil {
+		for _, f := range o.Remote.Files {
+			out = append(out, source{f.Name, bytes.TrimPrefix(f.Data, []byte("\xef\xbb\xbf"))})
+			total += len(f.Data)
+		}
+	}
 	for _, name := range names {
 		data, err := o.readOne(ctx, name)
 		if optional && errors.Is(err, fs.ErrNotExist) {

@@ -36,8 +36,8 @@ func Import(ctx context.Context, opts LoadOptions) (*Imported, error) {
 	if diags.HasErrors() {
 		return nil, &Error{Diags: diags, Files: map[string]*hcl.File{}}
 	}
-	im := &importer{ctx: ctx, opts: opts, files: files}
-	return im.run()
+	im := &importer{opts: opts, files: files}
+	return im.run(ctx)
 }
 
 // without hides a variable of the environment.
@@ -55,7 +55,6 @@ func (o LoadOptions) without(name string) LoadOptions {
 
 // An importer rewrites files.
 type importer struct {
-	ctx    context.Context // of the one call of Import
 	opts   LoadOptions
 	files  []source
 	module *module // of the files
@@ -69,10 +68,10 @@ func (im *importer) note(format string, args ...any) {
 	im.notes = append(im.notes, fmt.Sprintf(format, args...))
 }
 
-func (im *importer) run() (*Imported, error) {
+func (im *importer) run(ctx context.Context) (*Imported, error) {
 	im.module = newModule(ModeBake)
 	var err error
-	if im.config, err = im.module.load(im.ctx, im.files, im.opts); err != nil {
+	if im.config, err = im.module.load(ctx, im.files, im.opts); err != nil {
 		return nil, err
 	}
 	im.addStubs()
@@ -80,7 +79,7 @@ func (im *importer) run() (*Imported, error) {
 	if im.want, err = im.config.meaning(); err != nil {
 		return nil, err
 	}
-	text, err := im.write()
+	text, err := im.write(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -126,16 +125,16 @@ func (im *importer) dropUnknownMembers() {
 
 // write tries from what is nearest to the files to what is plainest, and returns
 // the first text that means the same.
-func (im *importer) write() ([]byte, error) {
+func (im *importer) write(ctx context.Context) ([]byte, error) {
 	var problems []error
-	for _, attempt := range []func() ([]byte, error){im.verbatim, im.composeVariables, im.declarations, im.values} {
-		text, err := attempt()
+	for _, attempt := range []func(context.Context) ([]byte, error){im.verbatim, im.composeVariables, im.declarations, im.values} {
+		text, err := attempt(ctx)
 		if text == nil && err == nil {
 			continue // does not apply
 		}
 		if err == nil {
 			text = hclwrite.Format(text)
-			if err = im.same(text, im.opts, im.want); err == nil {
+			if err = im.same(ctx, text, im.opts, im.want); err == nil {
 				return text, nil
 			}
 		}
@@ -183,9 +182,9 @@ func (c *Config) meaning() (*meaning, error) {
 }
 
 // same checks that text means want.
-func (im *importer) same(text []byte, opts LoadOptions, want *meaning) error {
+func (*importer) same(ctx context.Context, text []byte, opts LoadOptions, want *meaning) error {
 	opts.Mode = ModeStrata
-	c, err := newModule(ModeStrata).load(im.ctx, []source{{OwnFile, text}}, opts)
+	c, err := newModule(ModeStrata).load(ctx, []source{{OwnFile, text}}, opts)
 	if err != nil {
 		return err
 	}
@@ -218,7 +217,7 @@ func difference(a, b map[string]string) string {
 }
 
 // values writes every target with everything decided.
-func (im *importer) values() ([]byte, error) {
+func (im *importer) values(context.Context) ([]byte, error) {
 	im.note("variables, functions and what is inherited were replaced by their values: the language of %s reads them otherwise", OwnFile)
 	r := newResolver(im.config)
 	for _, name := range im.config.order {
@@ -239,7 +238,7 @@ func (im *importer) values() ([]byte, error) {
 }
 
 // declarations writes what the files declare, expressions as they are.
-func (im *importer) declarations() ([]byte, error) {
+func (im *importer) declarations(context.Context) ([]byte, error) {
 	w := &declarationList{}
 	services, err := im.services(im.opts)
 	if err != nil {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,7 +17,7 @@ import (
 
 // verbatim is the text of a single bake file in HCL, comments and all, without
 // what bake ignores.
-func (im *importer) verbatim() ([]byte, error) {
+func (im *importer) verbatim(context.Context) ([]byte, error) {
 	if len(im.files) != 1 || len(im.files[0].data) == 0 {
 		return nil, nil
 	}
@@ -101,7 +102,7 @@ func (v composeVariable) declaration() *declaration {
 
 // composeVariables declares the variables of compose files as variables, as far
 // as the result is the same.
-func (im *importer) composeVariables() ([]byte, error) {
+func (im *importer) composeVariables(ctx context.Context) ([]byte, error) {
 	if !slices.ContainsFunc(im.files, im.isCompose) {
 		return nil, nil
 	}
@@ -109,20 +110,20 @@ func (im *importer) composeVariables() ([]byte, error) {
 	if len(vars) == 0 {
 		return nil, nil
 	}
-	text, err := im.withVariables(vars)
+	text, err := im.withVariables(ctx, vars)
 	if err == nil {
 		return text, nil
 	}
 	var good []composeVariable
 	for _, v := range vars {
-		if _, err := im.withVariables([]composeVariable{v}); err == nil {
+		if _, err := im.withVariables(ctx, []composeVariable{v}); err == nil {
 			good = append(good, v)
 		}
 	}
 	if len(good) == 0 {
 		return nil, nil
 	}
-	return im.withVariables(good)
+	return im.withVariables(ctx, good)
 }
 
 // maxMarked bounds how often files are read again.
@@ -194,7 +195,7 @@ func argsWithoutValue(raw map[string]any) []string {
 
 // withVariables writes the declarations with vars. It fails if they do not mean
 // the same, with the environment of now and without one.
-func (im *importer) withVariables(vars []composeVariable) ([]byte, error) {
+func (im *importer) withVariables(ctx context.Context, vars []composeVariable) ([]byte, error) {
 	marked := im.opts
 	marked.Vars = maps.Clone(im.opts.Vars)
 	if marked.Vars == nil {
@@ -233,24 +234,24 @@ func (im *importer) withVariables(vars []composeVariable) ([]byte, error) {
 		text = bytes.ReplaceAll(text, []byte(v.mark), []byte("${"+v.name+"}"))
 		unset = unset.without(v.name)
 	}
-	if err := im.same(text, im.opts, im.want); err != nil {
+	if err := im.same(ctx, text, im.opts, im.want); err != nil {
 		return nil, err
 	}
-	return text, im.sameUnset(text, unset)
+	return text, im.sameUnset(ctx, text, unset)
 }
 
 // sameUnset compares what text and the files mean where no variable is set.
-func (im *importer) sameUnset(text []byte, unset LoadOptions) error {
-	c, err := newModule(ModeBake).load(im.ctx, im.files, unset)
+func (im *importer) sameUnset(ctx context.Context, text []byte, unset LoadOptions) error {
+	c, err := newModule(ModeBake).load(ctx, im.files, unset)
 	if err != nil {
 		return err
 	}
-	other := &importer{ctx: im.ctx, opts: unset, files: im.files, config: c}
+	other := &importer{opts: unset, files: im.files, config: c}
 	other.addStubs()
 	other.dropUnknownMembers()
 	want, err := c.meaning()
 	if err != nil {
 		return err
 	}
-	return im.same(text, unset, want)
+	return im.same(ctx, text, unset, want)
 }

@@ -186,6 +186,30 @@ target "default" { inherits = ["a", "b"] }
 	}
 }
 
+func TestMatrixChanges(t *testing.T) {
+	for _, tt := range []struct{ name, matrix, want string }{
+		{"exclude one", `{ os = ["l", "w"], go = [1, 2], exclude = [{ os = "w", go = 1 }] }`, "l-1- l-2- w-2-"},
+		{"exclude a part", `{ os = ["l", "w"], go = [1, 2], exclude = [{ os = "w" }] }`, "l-1- l-2-"},
+		{"exclude all", `{ os = ["l"], go = [1], exclude = [{}] }`, ""},
+		{"include adds to all", `{ os = ["l", "w"], go = [1], include = [{ x = "p" }] }`, "l-1-p w-1-p"},
+		{"include adds to some", `{ os = ["l", "w"], go = [1], include = [{ os = "w", x = "p" }] }`, "l-1- w-1-p"},
+		{"include changes what include added", `{ os = ["l", "w"], go = [1], include = [{ x = "p" }, { os = "w", x = "q" }] }`, "l-1-p w-1-q"},
+		{"include makes one", `{ os = ["l"], go = [1], include = [{ os = "m", go = 3 }] }`, "l-1- m-3-"},
+		{"include brings back", `{ os = ["l", "w"], go = [1], exclude = [{ os = "w" }], include = [{ os = "w", go = 1 }] }`, "l-1- w-1-"},
+		{"include only", `{ include = [{ os = "a", go = 1 }, { os = "b", go = 2, x = "p" }] }`, "a-1- b-2-p"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := loadText("target \"t\" {\n matrix = " + tt.matrix + "\n name = \"${os}-${go}-${try(x, null) == null ? \"\" : x}\"\n}\n")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(c.order, " "); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestNeeds(t *testing.T) {
 	sel := resolveText(t, `
 group "default" { targets = [target.app] }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"maps"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -66,8 +67,15 @@ func (e *evaluator) combinations(b *block) ([]*hcl.EvalContext, bool) {
 		e.report(problem(attr.Expr.Range(), "Invalid matrix", "A matrix is an object whose values are lists."))
 		return nil, false
 	}
-	rows := []map[string]cty.Value{{}}
 	axes := v.AsValueMap()
+	changes, ok := e.matrixChanges(attr.Expr, axes)
+	if !ok {
+		return nil, false
+	}
+	rows := []map[string]cty.Value{{}}
+	if changes != nil && len(axes) == 0 {
+		rows = nil
+	}
 	for _, key := range axisOrder(attr.Expr, axes) {
 		axis := axes[key]
 		if axis.IsNull() || !axis.CanIterateElements() {
@@ -80,12 +88,134 @@ func (e *evaluator) combinations(b *block) ([]*hcl.EvalContext, bool) {
 			return nil, false
 		}
 	}
+	if rows = changes.apply(rows); len(rows) > maxCombinations {
+		e.report(problem(attr.Expr.Range(), "Matrix too large", "It has more than %d combinations.", maxCombinations))
+		return nil, false
+	}
 	out := make([]*hcl.EvalContext, len(rows))
 	for i, row := range rows {
 		out[i] = e.root.NewChild()
 		out[i].Variables = row
 	}
 	return out, true
+}
+
+// matrixChanges are the exclude and include of a matrix in Strata's own language.
+// They mean what they mean in GitHub Actions.
+type matrixChanges struct{ exclude, include []map[string]cty.Value }
+
+// matrixChanges takes exclude and include out of axes; nil if there are none.
+func (e *evaluator) matrixChanges(expr hcl.Expression, axes map[string]cty.Value) (*matrixChanges, bool) {
+	if e.mode != ModeStrata {
+		return nil, true
+	}
+	exclude, include := axes["exclude"], axes["include"]
+	if exclude == cty.NilVal && include == cty.NilVal {
+		return nil, true
+	}
+	delete(axes, "exclude")
+	delete(axes, "include")
+	less, ok := e.matrixRows(expr, "exclude", exclude)
+	if !ok {
+		return nil, false
+	}
+	out := &matrixChanges{exclude: less}
+	for i, row := range out.exclude {
+		for _, key := range sortedKeys(row) {
+			if _, known := axes[key]; !known {
+				e.report(problem(guilty(expr, cty.GetAttrPath("exclude").IndexInt(i).GetAttr(key).NewError(errNull)),
+					"Invalid matrix", "The matrix has no key %q to exclude.%s", key, didYouMean(key, sortedKeys(axes))))
+				ok = false
+			}
+		}
+	}
+	more, good := e.matrixRows(expr, "include", include)
+	out.include = more
+	return out, ok && good
+}
+
+// matrixRows reads a list of objects.
+func (e *evaluator) matrixRows(expr hcl.Expression, name string, v cty.Value) ([]map[string]cty.Value, bool) {
+	if v == cty.NilVal {
+		return nil, true
+	}
+	bad := func(path cty.Path) ([]map[string]cty.Value, bool) {
+		e.report(problem(guilty(expr, path.NewError(errNull)), "Invalid matrix", "The value of %q must be a list of objects.", name))
+		return nil, false
+	}
+	path := cty.GetAttrPath(name)
+	if v.IsNull() || !v.CanIterateElements() || v.Type().IsObjectType() || v.Type().IsMapType() {
+		return bad(path)
+	}
+	var out []map[string]cty.Value
+	for i, row := range v.AsValueSlice() {
+		if row.IsNull() || !row.Type().IsObjectType() && !row.Type().IsMapType() {
+			return bad(path.IndexInt(i))
+		}
+		out = append(out, row.AsValueMap())
+	}
+	return out, true
+}
+
+// apply takes rows away and adds to them. A key that only some rows have is null
+// in the others.
+func (c *matrixChanges) apply(rows []map[string]cty.Value) []map[string]cty.Value {
+	if c == nil {
+		return rows
+	}
+	rows = slices.DeleteFunc(rows, func(row map[string]cty.Value) bool {
+		return slices.ContainsFunc(c.exclude, func(x map[string]cty.Value) bool { return agrees(row, x) })
+	})
+	original := make([]map[string]cty.Value, len(rows))
+	for i, row := range rows {
+		original[i] = maps.Clone(row)
+	}
+	for _, more := range c.include {
+		added := false
+		for i := range original {
+			if fits(original[i], more) {
+				maps.Copy(rows[i], more)
+				added = true
+			}
+		}
+		if !added {
+			rows = append(rows, maps.Clone(more))
+		}
+	}
+	keys := map[string]bool{}
+	for _, row := range rows {
+		for key := range row {
+			keys[key] = true
+		}
+	}
+	for _, row := range rows {
+		for key := range keys {
+			if _, there := row[key]; !there {
+				row[key] = cty.NullVal(cty.DynamicPseudoType)
+			}
+		}
+	}
+	return rows
+}
+
+// agrees reports whether row has all that part has.
+func agrees(row, part map[string]cty.Value) bool {
+	for key, v := range part {
+		if w, ok := row[key]; !ok || !w.RawEquals(v) {
+			return false
+		}
+	}
+	return true
+}
+
+// fits reports whether more changes nothing that row has.
+func fits(row, more map[string]cty.Value) bool {
+	for key, v := range more {
+		if w, ok := row[key]; ok && !w.RawEquals(v) {
+			return false
+		}
+	}
+	return true
 }
 
 // maxCombinations bounds the product of a matrix.

@@ -197,6 +197,7 @@ func (r *resolver) choose(name string, from hcl.Range) {
 		return
 	}
 	s = s.clone()
+	r.remote.rebase(s)
 	s.complete()
 	if r.noPolicy {
 		s.policy = []Policy{{Disabled: true}}
