@@ -53,7 +53,7 @@ func Find(dir string) (*Found, error) {
 		case err != nil && p == dir:
 			return err
 		case err != nil || p == dir:
-			return nil
+			return nil //nolint:nilerr // what can not be read is left out
 		}
 		if seen++; seen > maxEntries {
 			out.Whole = false

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"unicode"
 	"unicode/utf8"
 
@@ -29,12 +30,12 @@ var needBase = []string{"UndefinedVar", "InvalidBaseImagePlatform"}
 // answers with images that have nothing in them.
 type asking struct {
 	sourceresolver.ImageMetaResolver
-	asked bool
+	asked atomic.Bool // the front end asks for all images at once
 }
 
 // ResolveImageConfig returns no digest if there is no resolver.
 func (a *asking) ResolveImageConfig(ctx context.Context, ref string, opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
-	a.asked = true
+	a.asked.Store(true)
 	if a.ImageMetaResolver != nil {
 		return a.ImageMetaResolver.ResolveImageConfig(ctx, ref, opt)
 	}

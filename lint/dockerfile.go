@@ -150,7 +150,7 @@ func (s *scope) read(res *lower.Result) {
 			s.contexts[contextKey(k)] = v
 		}
 	}
-	if s.file = s.run.dockerfile(s.target, res); s.file == nil {
+	if s.file = s.dockerfile(s.target, res); s.file == nil {
 		return
 	}
 	s.lex = shell.NewLex(s.file.escape)

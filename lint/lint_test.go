@@ -120,6 +120,9 @@ func options(t *testing.T, ar *txtar.Archive, dir string) Options {
 	return o
 }
 
+// TestRules checks the fixtures. A target of a fixture reads one image at most:
+// BuildKit's front end asks for several at once, and its cache of the answers has
+// a race (builder/resolvecache.go, CacheError) that the detector tells.
 func TestRules(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil {

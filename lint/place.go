@@ -159,8 +159,8 @@ func ignoredIn(src []byte) [][]string {
 		trimmed := strings.TrimSpace(line)
 		comment := strings.HasPrefix(trimmed, "#") || strings.HasPrefix(trimmed, "//")
 		var here []string
-		if m := ignoreComment.FindStringSubmatch(line); m != nil && (comment || strings.ContainsAny(line[:strings.Index(line, m[0])], "#/")) {
-			here = strings.Split(m[1], ",")
+		if m := ignoreComment.FindStringSubmatchIndex(line); m != nil && strings.ContainsAny(line[:m[0]], "#/") {
+			here = strings.Split(line[m[2]:m[3]], ",")
 		}
 		if comment {
 			above = append(above, here...)

@@ -105,7 +105,7 @@ func (r *run) lower(ctx context.Context, t *config.Target) *lower.Result {
 		return res
 	}
 	r.lowered[t.Name] = res
-	r.unsure[t.Name] = asked.asked && asked.ImageMetaResolver == nil || slices.ContainsFunc(t.Needs, func(id graph.ID) bool {
+	r.unsure[t.Name] = asked.asked.Load() && asked.ImageMetaResolver == nil || slices.ContainsFunc(t.Needs, func(id graph.ID) bool {
 		return r.unsure[string(id)]
 	})
 	return res

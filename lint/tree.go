@@ -76,16 +76,12 @@ func walk(dir, ignore string) *tree {
 	seen := 0
 	err := filepath.WalkDir(dir, func(p string, e fs.DirEntry, err error) error {
 		if err != nil || p == dir {
-			return nil
+			return nil //nolint:nilerr // what can not be read is no part of the context
 		}
 		if seen++; seen > maxEntries {
 			return errEnough
 		}
-		rel, err := filepath.Rel(dir, p)
-		if err != nil {
-			return nil
-		}
-		rel = filepath.ToSlash(rel)
+		rel := filepath.ToSlash(strings.TrimPrefix(strings.TrimPrefix(p, dir), string(filepath.Separator)))
 		if out, err := match.MatchesOrParentMatches(rel); err == nil && out {
 			if e.IsDir() && !match.Exclusions() {
 				return fs.SkipDir
