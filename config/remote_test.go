@@ -42,9 +42,9 @@ func TestRemoteContexts(t *testing.T) {
 }
 
 func TestRemoteDefinition(t *testing.T) {
-	dir := write(t, map[string]string{"local.hcl": `target "default" { tags = ["local"] }`, "docker-bake.hcl": "not read"})
-	cfg, err := Load(context.Background(), LoadOptions{
-		Dir: dir, Mode: ModeBake, Files: []string{"cwd://local.hcl"}, CmdContext: "https://example.com/other.git",
+	files := map[string]string{"local.hcl": `target "default" { tags = ["local"] }`, "docker-bake.hcl": "not read"}
+	cfg, err := load(t, files, LoadOptions{
+		Mode: ModeBake, Files: []string{"cwd://local.hcl"}, CmdContext: "https://example.com/other.git",
 		Remote: &Remote{Context: "https://example.com/shop.git", Files: []RemoteFile{{"docker-bake.hcl", []byte(`
 target "default" {
   tags     = ["remote"]
