@@ -2,6 +2,7 @@ package config
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -326,7 +327,7 @@ func TestImportProblems(t *testing.T) {
 		"a value":   "target \"a\" { shm-size = \"lots\" }",
 	} {
 		_, err := importText(t, map[string]string{"docker-bake.hcl": text}, []string{"docker-bake.hcl"})
-		e, ok := err.(*Error)
+		e, ok := errors.AsType[*Error](err)
 		if !ok || len(e.Diags) == 0 || e.Diags[0].Subject.Start.Line == 0 {
 			t.Errorf("%s: got %v", name, err)
 		}

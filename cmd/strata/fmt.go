@@ -194,8 +194,8 @@ func (a *app) readFile(name string) ([]byte, error) {
 // replaceFile writes data beside the file and renames it when it is whole, so
 // that the file is never half written. A link stays a link.
 func replaceFile(name string, data []byte) (err error) {
-	if real, err := filepath.EvalSymlinks(name); err == nil {
-		name = real
+	if target, err := filepath.EvalSymlinks(name); err == nil {
+		name = target
 	}
 	mode := fs.FileMode(0o644)
 	fi, err := os.Stat(name)
