@@ -53,6 +53,8 @@ type LoadOptions struct {
 	Environ []string
 	// Vars are values of variables that win over the environment.
 	Vars map[string]string
+	// AllowEnv are names of environment variables that env() may read.
+	AllowEnv []string
 	// Mode is the dialect; the zero value chooses by the files.
 	Mode Mode
 	// Remote is a definition from elsewhere, nil if there is none.
@@ -177,6 +179,8 @@ func (m *module) config(ctx context.Context, opts LoadOptions, services *compose
 		env: opts.LookupEnv, varEnv: opts.envForVariables(),
 	}
 	e := newEvaluator(m, outside{env: c.varEnv, vars: opts.Vars}, opts.builtins())
+	done := e.addOwn(opts)
+	defer done()
 	if gaveUp := e.within(ctx); gaveUp != nil {
 		return nil, &Error{Diags: hcl.Diagnostics{gaveUp}, Files: m.files}
 	}

@@ -12,6 +12,9 @@ func load(t *testing.T, files map[string]string, opts LoadOptions) (*Config, err
 	t.Helper()
 	opts.Dir = t.TempDir()
 	for name, text := range files {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(opts.Dir, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(filepath.Join(opts.Dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"strings"
 
 	"github.com/zclconf/go-cty/cty"
@@ -18,13 +19,21 @@ type FunctionInfo struct {
 
 // Functions describes all built-in functions by name.
 func Functions() []FunctionInfo {
-	all := standardFunctions()
+	all := maps.Clone(standardFunctions())
+	for name, f := range ownFunctions(&world{checkout: &checkout{}}) {
+		if refusals[name] == "" {
+			all[name] = f
+		}
+	}
 	var out []FunctionInfo
 	for _, name := range sortedKeys(all) {
 		help := functionHelp[name]
 		info := FunctionInfo{name, signature(name, all[name]), help.text, help.example, help.value}
 		if info.Description == "" {
 			info.Description = all[name].Description()
+		}
+		if why := refusals[name]; why != "" {
+			info.Description += " Only in bake's files: " + why + "."
 		}
 		out = append(out, info)
 	}
@@ -56,8 +65,32 @@ type functionText struct {
 
 // functionHelp has an example for every function. The value is JSON.
 var functionHelp = map[string]functionText{
+	"abs":                    {`abs(-3)`, `3`, ""},
 	"absolute":               {`absolute(-3)`, `3`, ""},
 	"add":                    {`add(1, 2)`, `3`, ""},
+	"alltrue":                {`alltrue([true, false])`, `false`, ""},
+	"anytrue":                {`anytrue([true, false])`, `true`, ""},
+	"endswith":               {`endswith("api.go", ".go")`, `true`, ""},
+	"env":                    {`can(env("HOME"))`, `false`, ""},
+	"file":                   {`file("VERSION")`, `"1.4.0\n"`, ""},
+	"filebase64":             {`filebase64("VERSION")`, `"MS40LjAK"`, ""},
+	"fileexists":             {`fileexists("VERSION")`, `true`, ""},
+	"fileset":                {`fileset("services", "*/Dockerfile")`, `["api/Dockerfile","web/Dockerfile"]`, ""},
+	"matchkeys":              {`matchkeys(["a", "b", "c"], ["x", "y", "x"], ["x"])`, `["a","c"]`, ""},
+	"one":                    {`one(["a"])`, `"a"`, ""},
+	"startswith":             {`startswith("v1.2", "v")`, `true`, ""},
+	"strcontains":            {`strcontains("linux/arm64", "arm")`, `true`, ""},
+	"sum":                    {`sum([1, 2, 3])`, `6`, ""},
+	"templatefile":           {`templatefile("motd.tmpl", { name = "api" })`, `"hello api\n"`, ""},
+	"tobool":                 {`tobool("true")`, `true`, "Converts a value to a bool."},
+	"tolist":                 {`tolist(["a", 1])`, `["a","1"]`, "Converts a value to a list."},
+	"tomap":                  {`tomap({ a = 1, b = "x" })`, `{"a":"1","b":"x"}`, "Converts a value to a map."},
+	"tonumber":               {`tonumber("5")`, `5`, "Converts a value to a number."},
+	"toset":                  {`toset(["b", "a", "b"])`, `["a","b"]`, "Converts a value to a set: each element once, sorted."},
+	"tostring":               {`tostring(5)`, `"5"`, "Converts a value to text."},
+	"transpose":              {`transpose({ a = ["x", "y"], b = ["x"] })`, `{"x":["a","b"],"y":["a"]}`, ""},
+	"yamldecode":             {`yamldecode("a: [1, x]").a[1]`, `"x"`, ""},
+	"yamlencode":             {`yamlencode({ a = ["x", "1"] })`, `"\"a\":\n  - \"x\"\n  - \"1\"\n"`, ""},
 	"and":                    {`and(true, false)`, `false`, ""},
 	"base64decode":           {`base64decode("aGk=")`, `"hi"`, "Decodes base64."},
 	"base64encode":           {`base64encode("hi")`, `"aGk="`, "Encodes in base64."},

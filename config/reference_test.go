@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/hashicorp/hcl/v2"
@@ -13,7 +14,15 @@ func TestFunctionExamples(t *testing.T) {
 			t.Errorf("%s has no description or no example; add it to functionHelp", f.Name)
 			continue
 		}
-		c, err := loadText("target \"default\" {\n  args = { V = jsonencode(" + f.Example + ") }\n}\n")
+		opts := LoadOptions{Files: []string{"build.hcl"}, Environ: []string{"SOURCE_DATE_EPOCH=1700000000", "HOME=/"}}
+		if refusals[f.Name] != "" {
+			opts.Mode = ModeBake
+		}
+		c, err := load(t, map[string]string{
+			"build.hcl": "target \"default\" {\n  args = { V = jsonencode(" + f.Example + ") }\n}\n",
+			"VERSION":   "1.4.0\n", "motd.tmpl": "hello ${name}\n",
+			"services/api/Dockerfile": "", "services/web/Dockerfile": "",
+		}, opts)
 		if err != nil {
 			t.Errorf("%s: %v", f.Example, err)
 			continue
@@ -27,7 +36,7 @@ func TestFunctionExamples(t *testing.T) {
 		}
 	}
 	for name := range functionHelp {
-		if _, ok := standardFunctions()[name]; !ok {
+		if !slices.ContainsFunc(Functions(), func(f FunctionInfo) bool { return f.Name == name }) {
 			t.Errorf("the example of %s is of no function", name)
 		}
 	}

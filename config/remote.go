@@ -3,6 +3,7 @@ package config
 import (
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -70,3 +71,6 @@ func withSubdir(remote, dir string) string {
 	ref, sub, _ := strings.Cut(fragment, ":")
 	return address + "#" + ref + ":" + path.Join(sub, dir)
 }
+
+// BakeFiles are the names that bake looks for, in its order.
+func BakeFiles() []string { return slices.Clone(bakeFiles) }

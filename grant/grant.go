@@ -26,6 +26,7 @@ type Grants struct {
 	ssh          bool
 	entitlements []string
 	frontends    []string // images that may read Dockerfiles
+	env          []string // variables that env() of build files may read
 }
 
 // Parse reads --allow values. dir is granted for reading and writing.
@@ -54,12 +55,19 @@ func (g *Grants) add(dir, allow string) error {
 		return nil
 	case "image.push", "image.load", "image", "buildx.local.delete":
 		return nil
-	case "fs", "fs.read", "fs.write", "frontend":
+	case "fs", "fs.read", "fs.write", "frontend", "env":
 	default:
-		return fmt.Errorf("--allow %q is not known; use fs.read=PATH, fs.write=PATH, fs=PATH, ssh, frontend=IMAGE, network.host, security.insecure or device", allow)
+		return fmt.Errorf("--allow %q is not known; use fs.read=PATH, fs.write=PATH, fs=PATH, ssh, env=NAME, frontend=IMAGE, network.host, security.insecure or device", allow)
 	}
 	if key == "frontend" && value != "" {
 		g.frontends = append(g.frontends, value)
+		return nil
+	}
+	if key == "env" {
+		if value == "" {
+			return errors.New("--allow env needs the name of a variable: env=NAME")
+		}
+		g.env = append(g.env, value)
 		return nil
 	}
 	if value == "" {
@@ -79,6 +87,9 @@ func (g *Grants) add(dir, allow string) error {
 
 // Entitlements are the dangerous ones granted, in BuildKit's words.
 func (g *Grants) Entitlements() []string { return slices.Clone(g.entitlements) }
+
+// Env are the environment variables that build files may read with env().
+func (g *Grants) Env() []string { return slices.Clone(g.env) }
 
 // A DeniedError says what targets ask for and nobody granted.
 type DeniedError struct{ Requests []Request }

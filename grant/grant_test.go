@@ -127,3 +127,15 @@ func TestThreat_T05_ForeignFrontends(t *testing.T) {
 		}
 	}
 }
+
+func TestEnv(t *testing.T) {
+	g, err := Parse(".", []string{"env=TOKEN", "env=HOME"})
+	if err != nil || !slices.Equal(g.Env(), []string{"TOKEN", "HOME"}) {
+		t.Errorf("got %v, %v", g.Env(), err)
+	}
+	for _, bad := range []string{"env", "env="} {
+		if _, err := Parse(".", []string{bad}); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+}
