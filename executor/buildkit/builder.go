@@ -170,6 +170,9 @@ func (b *Builder) Metadata() map[string]map[string]any {
 			}
 			entry[k] = decoded(v)
 		}
+		if _, made := entry["containerimage.digest"]; made && entry["image.name"] == nil && len(b.targets[name].Tags) > 0 {
+			entry["image.name"] = strings.Join(b.targets[name].Tags, ",")
+		}
 		out[name] = entry
 	}
 	return out

@@ -25,6 +25,7 @@ import (
 	"github.com/moby/buildkit/util/gitutil"
 
 	"github.com/strata-build/strata/config"
+	"github.com/strata-build/strata/engine"
 )
 
 // maxDefinition is bake's limit for one file of a remote definition.
@@ -43,9 +44,9 @@ func IsRemote(arg string) bool {
 // A RemoteReader reads build files from git repositories, archives and web
 // servers.
 type RemoteReader struct {
-	// Client connects to the engine, which fetches repositories and archives.
-	// A single file needs none.
-	Client func(context.Context) (*client.Client, error)
+	// Engine opens the engine, which fetches repositories and archives. A
+	// single file needs none.
+	Engine func(context.Context) (*engine.Engine, error)
 	// Dir is a new directory for what is in an archive. It is the caller's.
 	Dir       func() (string, error)
 	LookupEnv func(string) (string, bool)
@@ -190,7 +191,7 @@ func readFiles(names []string, read func(string) ([]byte, error)) ([]config.Remo
 
 // solve evaluates st on the engine and lets read look at it.
 func (r *RemoteReader) solve(ctx context.Context, st llb.State, opt client.SolveOpt, read func(context.Context, gwclient.Reference) error) error {
-	c, err := r.Client(ctx)
+	e, err := r.Engine(ctx)
 	if err != nil {
 		return err
 	}
@@ -199,7 +200,7 @@ func (r *RemoteReader) solve(ctx context.Context, st llb.State, opt client.Solve
 		return err
 	}
 	opt.Internal = true
-	_, err = c.Build(ctx, opt, "strata", func(ctx context.Context, gw gwclient.Client) (*gwclient.Result, error) {
+	_, err = e.Client().Build(ctx, opt, "strata", func(ctx context.Context, gw gwclient.Client) (*gwclient.Result, error) {
 		res, err := gw.Solve(ctx, gwclient.SolveRequest{Definition: def.ToPB(), Evaluate: true})
 		if err != nil || read == nil {
 			return res, err

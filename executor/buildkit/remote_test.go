@@ -12,9 +12,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/moby/buildkit/client"
-
 	"github.com/strata-build/strata/config"
+	"github.com/strata-build/strata/engine"
 )
 
 func environment(vars map[string]string) func(string) (string, bool) {
@@ -24,7 +23,7 @@ func environment(vars map[string]string) func(string) (string, bool) {
 // httpOnly reads what needs no engine.
 func httpOnly() *RemoteReader {
 	return &RemoteReader{
-		Client:    func(context.Context) (*client.Client, error) { return nil, errors.New("an engine was asked for") },
+		Engine:    func(context.Context) (*engine.Engine, error) { return nil, errors.New("an engine was asked for") },
 		LookupEnv: environment(nil),
 	}
 }
@@ -112,7 +111,7 @@ func TestGitSecretsStayOnTheHost(t *testing.T) {
 // reader reads by the lab's engine.
 func (l *lab) reader() *RemoteReader {
 	return &RemoteReader{
-		Client:    func(context.Context) (*client.Client, error) { return l.engine.Client(), nil },
+		Engine:    func(context.Context) (*engine.Engine, error) { return l.engine, nil },
 		Dir:       func() (string, error) { return l.t.TempDir(), nil },
 		LookupEnv: environment(nil),
 	}
