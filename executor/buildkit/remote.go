@@ -200,6 +200,7 @@ func (r *RemoteReader) solve(ctx context.Context, st llb.State, opt client.Solve
 		return err
 	}
 	opt.Internal = true
+	var found error // by read, without the words that BuildKit puts before it
 	_, err = e.Client().Build(ctx, opt, "strata", func(ctx context.Context, gw gwclient.Client) (*gwclient.Result, error) {
 		res, err := gw.Solve(ctx, gwclient.SolveRequest{Definition: def.ToPB(), Evaluate: true})
 		if err != nil || read == nil {
@@ -209,8 +210,12 @@ func (r *RemoteReader) solve(ctx context.Context, st llb.State, opt client.Solve
 		if err != nil {
 			return nil, err
 		}
-		return gwclient.NewResult(), read(ctx, ref)
+		found = read(ctx, ref)
+		return gwclient.NewResult(), found
 	}, nil)
+	if found != nil {
+		return found
+	}
 	return err
 }
 

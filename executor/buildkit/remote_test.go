@@ -141,7 +141,7 @@ func TestRemoteRepository(t *testing.T) {
 		names   []string
 		want    string
 	}{
-		{address, []string{"nope.hcl"}, `there is no file "nope.hcl"`},
+		{address, []string{"nope.hcl"}, `repo: there is no file "nope.hcl"`},
 		{address, []string{"large.hcl"}, "larger than 2 MiB"},
 		{address + "#main:sub", nil, "it has none of compose.yaml"},
 		{address + "#nope", nil, "nope"},
