@@ -38,15 +38,20 @@ type bakeOptions struct {
 func newBakeCmd(a *app) *cobra.Command {
 	var opts bakeOptions
 	cmd := &cobra.Command{
-		Use:     "bake [TARGET...]",
+		Use:     "bake [URL [URL]] [TARGET...]",
 		Aliases: []string{"f"},
 		Short:   "Build as docker buildx bake does, from its files",
 		Long: `Read bake and compose files as docker buildx bake does, with its flags, and build.
 
 Without -f all of bake's default names are read. What bake ignores is ignored
 with a warning. The exit status is bake's: 1 for every failure.
+
+A first argument that is a URL is where the files are: a git repository, an
+archive, or one file. Contexts are then relative to the repository or archive;
+what starts with cwd:// is in this directory. A second URL is the value of
+BAKE_CMD_CONTEXT.
 `,
-		Example: "  strata bake --print\n  strata bake -f docker-bake.hcl release --push\n  strata bake --list=targets",
+		Example: "  strata bake --print\n  strata bake -f docker-bake.hcl release --push\n  strata bake --list=targets\n  strata bake https://github.com/docker/buildx.git#v0.38.2 binaries",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.targets = args
 			return bakeStatus(a.bake(cmd.Context(), cmd, opts))
@@ -99,6 +104,9 @@ func bakeStatus(err error) error {
 func (a *app) bake(ctx context.Context, cmd *cobra.Command, opts bakeOptions) error {
 	jobs, err := opts.normalize()
 	if err != nil {
+		return err
+	}
+	if err := a.readRemote(ctx, &opts); err != nil {
 		return err
 	}
 	if opts.list != "" {

@@ -23,6 +23,10 @@ type selectOptions struct {
 
 	mode    config.Mode           // the dialect; chosen by file name if not set
 	request func(*config.Request) // what more a command asks for, may be nil
+
+	remote     *config.Remote         // a definition from elsewhere, may be nil
+	cmdContext string                 // BAKE_CMD_CONTEXT, "" is the current directory
+	prepare    func([]*config.Target) // what is added to the targets, may be nil
 }
 
 func (o *selectOptions) flags(f *pflag.FlagSet) {
@@ -41,7 +45,7 @@ func (a *app) load(ctx context.Context, opts selectOptions) (*config.Config, err
 	if err != nil {
 		return nil, usageError("--var: %w", err)
 	}
-	cfg, err := config.Load(ctx, config.LoadOptions{Dir: dir, Files: opts.files, Stdin: a.in, LookupEnv: a.lookupEnv, Environ: os.Environ(), Vars: vars, Mode: opts.mode})
+	cfg, err := config.Load(ctx, config.LoadOptions{Dir: dir, Files: opts.files, Stdin: a.in, LookupEnv: a.lookupEnv, Environ: os.Environ(), Vars: vars, Mode: opts.mode, Remote: opts.remote, CmdContext: opts.cmdContext})
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +70,9 @@ func (a *app) selectTargets(ctx context.Context, opts selectOptions, change func
 	if err != nil {
 		return nil, nil, err
 	}
+	if opts.prepare != nil {
+		opts.prepare(sel.Targets)
+	}
 	term := a.term()
 	width, _ := term.Size()
 	if warnings := append(cfg.Warnings[:len(cfg.Warnings):len(cfg.Warnings)], sel.Warnings...); len(warnings) > 0 {
@@ -79,7 +86,8 @@ func (a *app) selectTargets(ctx context.Context, opts selectOptions, change func
 // completeTargets offers the names of targets and groups to the shell.
 func (a *app) completeTargets(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
 	files, _ := cmd.Flags().GetStringArray("file")
-	slices.Sort(files) // cobra reads the flags twice, so that each file is here twice
+	// cobra reads the flags twice, so that each file is here twice.
+	slices.Sort(files)
 	if slices.Contains(files, "-") { // standard input is the user's terminal
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
