@@ -165,7 +165,7 @@ func targetSchema(mode Mode) *hcl.BodySchema {
 		schema.Attributes = append(schema.Attributes, hcl.AttributeSchema{Name: name})
 	}
 	if mode == ModeStrata {
-		schema.Blocks = []hcl.BlockHeaderSchema{{Type: "step"}}
+		schema.Blocks = stepBlocks
 	}
 	return schema
 }

@@ -46,7 +46,14 @@ func TestLanguagePage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	steps, err := os.ReadFile("../docs/reference/steps.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	examples := strings.Split(string(page), "```hcl\n")[1:]
+	_, sequences, _ := strings.Cut(string(steps), "## Conditions")
+	sequences, _, _ = strings.Cut(sequences, "\n## ")
+	examples = append(examples, strings.Split(sequences, "```hcl\n")[1:]...)
 	for i, text := range examples {
 		text, _, _ = strings.Cut(text, "```")
 		if _, err := load(t, map[string]string{"build.hcl": text}, LoadOptions{}); err != nil {
@@ -204,6 +211,76 @@ func TestMatrixChanges(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := strings.Join(c.order, " "); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestStepSequences(t *testing.T) {
+	for _, tt := range []struct{ name, text, want string }{
+		{"list", `
+  dynamic "step" {
+    for_each = ["a", "b"]
+    content { run = "echo ${step.key} ${step.value}" }
+  }`, "RUN echo 0 a\nRUN echo 1 b\n"},
+		{"map and iterator", `
+  dynamic "step" {
+    for_each = { x = { v = 1 }, y = { v = 2 } }
+    iterator = it
+    content { env = { "${it.key}" = it.value.v, N = self.name } }
+  }`, "ENV N=default x=1\nENV N=default y=2\n"},
+		{"set", `
+  dynamic "step" {
+    for_each = toset(["b", "a"])
+    content {
+      run  = step.value
+      when = step.value != "b"
+    }
+  }`, "RUN a\n"},
+		{"nothing", `
+  dynamic "step" {
+    for_each = []
+    content { run = step.value }
+  }`, ""},
+		{"when", `
+  step {
+    run  = "no"
+    when = false
+  }
+  step {
+    run  = "yes"
+    when = length(self.tags) == 0
+  }`, "RUN yes\n"},
+		{"use", `
+  step { use = "install" }
+  step {
+    use  = "install"
+    when = false
+  }
+  step { user = "1" }`, "RUN apk add curl\nRUN echo default\nUSER 1\n"},
+		{"use again and again", `
+  dynamic "step" {
+    for_each = [1, 2]
+    content { use = "one" }
+  }`, "WORKDIR /x\nWORKDIR /x\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			sel := resolveText(t, `
+steps "install" {
+  dynamic "step" {
+    for_each = ["curl"]
+    content { run = "apk add ${step.value}" }
+  }
+  step { run = "echo ${self.name}" }
+}
+steps "one" {
+  step { workdir = "/x" }
+}
+target "default" {
+  step { from = "alpine" }
+`+tt.text+"\n}\n")
+			if got := strings.TrimPrefix(sel.Targets[0].Steps.Text, "FROM alpine\n"); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})

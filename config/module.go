@@ -23,6 +23,7 @@ type module struct {
 	locals    map[string]*hcl.Attribute
 	targets   []*block // in order of declaration
 	groups    []*block
+	shared    map[string]*block    // steps blocks
 	unread    bool                 // a file could not be read or parsed
 	schema    *blockSchema         // of target blocks
 	declared  map[string]hcl.Range // labels, by type, name and file
@@ -73,6 +74,7 @@ var fileSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 var ownFileSchema = &hcl.BodySchema{Blocks: slices.Concat(fileSchema.Blocks, []hcl.BlockHeaderSchema{
 	{Type: "strata"},
 	{Type: "locals"},
+	{Type: "steps", LabelNames: []string{"name"}},
 })}
 
 // topLevel is what a file may hold.
@@ -91,6 +93,7 @@ func newModule(mode Mode) *module {
 		functions: map[string]*userFunction{},
 		globals:   map[string]*hcl.Attribute{},
 		locals:    map[string]*hcl.Attribute{},
+		shared:    map[string]*block{},
 		schema:    newSchema(targetSchema(mode)),
 		declared:  map[string]hcl.Range{},
 	}
@@ -216,6 +219,8 @@ func (m *module) read(body hcl.Body) {
 			m.checkEdition(b)
 		case "locals":
 			m.addLocals(b)
+		case "steps":
+			m.addSteps(b)
 		}
 	}
 	m.addGlobals(rest)
@@ -344,7 +349,7 @@ func (m *module) content(b *hcl.Block, schema *blockSchema) *hcl.BodyContent {
 		case !schema.blocks[inner.Type]:
 			m.unknown(problem(inner.TypeRange, "Unknown block", "A %s has no block %q.%s",
 				b.Type, inner.Type, didYouMean(inner.Type, schema.names())))
-		case len(inner.Labels) > 0:
+		case len(inner.Labels) > 0 && inner.Type != "dynamic":
 			m.report(problem(inner.LabelRanges[0], "Unexpected label", "A block %q has no labels.", inner.Type))
 		default:
 			out.Blocks = append(out.Blocks, inner.AsHCLBlock())

@@ -43,6 +43,8 @@ func Blocks() []BlockInfo {
 		blockInfo("function", "A function of the file's own.", functionExample, newSchema(functionSchema)),
 		blockInfo("strata", "Says that the file is in Strata's own language, whatever its name.", strataExample, editionSchema),
 		{Name: "locals", Description: "Names for values: local.NAME. Each is evaluated when it is needed.", Example: localsExample},
+		{Name: "steps", Description: "Step blocks that several targets use: step { use = \"NAME\" }. See [steps.md](steps.md).", Example: stepsExample},
+		blockInfo("dynamic", "Makes a step for every element of a value, inside of target and steps blocks: dynamic \"step\". Its block content is the step.", dynamicExample, dynamicSchema),
 	}
 }
 
@@ -118,7 +120,7 @@ type jsonSchema map[string]any
 func Schema() ([]byte, error) {
 	blocks := jsonSchema{}
 	for _, b := range Blocks() {
-		if b.Name != "validation" {
+		if b.Name != "validation" && b.Name != "steps" && b.Name != "dynamic" {
 			blocks[b.Name] = b.schema()
 		}
 	}

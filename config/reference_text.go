@@ -53,6 +53,28 @@ target "default" {
 target "test" {}
 `
 
+const stepsExample = `steps "go" {
+  step { from = "golang:1.26" }
+  step { workdir = "/src" }
+  step { copy = [".", "."] }
+}
+
+target "api" {
+  step { use = "go" }
+  step { run = "go build ./cmd/${self.name}" }
+}
+`
+
+const dynamicExample = `target "tools" {
+  step { from = "golang:1.26" }
+  dynamic "step" {
+    for_each = ["staticcheck", "goimports"]
+    iterator = tool
+    content { run = "go install example.com/${tool.value}@latest" }
+  }
+}
+`
+
 const localsExample = `locals {
   registry = "example.com/shop"
   image    = "${local.registry}/api"
@@ -110,5 +132,7 @@ var attributeHelp = map[string][2]string{
 	"function.params":          {"The names of the parameters.", "list of names"},
 	"function.variadic_params": {"The name of the list of further arguments.", "name"},
 	"strata.edition":           {"The version of the language: 1.", "number"},
+	"dynamic.for_each":         {"A list, a set or a map.", "any"},
+	"dynamic.iterator":         {"The name whose key and value the content can use. Default: step.", "name"},
 	"function.result":          {"The value, which can use the parameters.", "any"},
 }

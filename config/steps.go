@@ -58,7 +58,10 @@ func makeStepSchema() *hcl.BodySchema {
 			seen[o] = true
 		}
 	}
-	schema := &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{{Type: "mount"}, {Type: "onbuild"}}}
+	schema := &hcl.BodySchema{
+		Attributes: []hcl.AttributeSchema{{Name: "when"}, {Name: "use"}},
+		Blocks:     []hcl.BlockHeaderSchema{{Type: "mount"}, {Type: "onbuild"}},
+	}
 	for _, name := range sortedKeys(seen) {
 		schema.Attributes = append(schema.Attributes, hcl.AttributeSchema{Name: name})
 	}
@@ -68,12 +71,8 @@ func makeStepSchema() *hcl.BodySchema {
 // steps compiles the step blocks of a target.
 func (e *evaluator) steps(in *instance) {
 	c := &compiler{evaluator: e, in: in, stages: map[string]hcl.Range{}}
-	for _, b := range in.block.content.Blocks {
-		if b.Type == "step" {
-			c.step(b)
-		}
-	}
-	if len(c.seen) == 0 {
+	c.sequence(in.block.content.Blocks)
+	if len(in.block.content.Blocks) == 0 {
 		return
 	}
 	if !slices.Contains(c.seen, "from") {
@@ -90,6 +89,18 @@ type compiler struct {
 	script script
 	seen   []string             // instructions so far
 	stages map[string]hcl.Range // named so far
+	ctx    *hcl.EvalContext     // of a repeated step, else nil
+	used   []string             // shared steps that are being compiled
+	count  int                  // steps so far
+}
+
+// scope is where the values of the current step stand.
+func (c *compiler) scope() scope {
+	sc := c.in.scope()
+	if c.ctx != nil {
+		sc.ctx = c.ctx
+	}
+	return sc
 }
 
 // An instruction is one step, ready to be written.
@@ -109,8 +120,11 @@ type bodyLine struct {
 
 // step compiles one step block.
 func (c *compiler) step(b *hcl.Block) {
-	s, ok := c.open(b)
-	if !ok {
+	s := c.reader(b)
+	if !s.wanted() || s.shared() {
+		return
+	}
+	if !s.open() {
 		c.seen = append(c.seen, "from") // what is missing is not known
 		return
 	}
@@ -159,23 +173,26 @@ type stepReader struct {
 	bad     bool   // something was reported
 }
 
-// open reads a step block and finds out which instruction it is.
-func (c *compiler) open(b *hcl.Block) (*stepReader, bool) {
-	s := &stepReader{compiler: c, block: b, content: c.content(b, stepSchema), nested: b.Type == "onbuild"}
+func (c *compiler) reader(b *hcl.Block) *stepReader {
+	return &stepReader{compiler: c, block: b, content: c.content(b, stepSchema), nested: b.Type == "onbuild"}
+}
+
+// open finds out which instruction a step block is.
+func (s *stepReader) open() bool {
 	found := s.instructions()
 	switch len(found) {
 	case 0:
-		c.report(problem(b.DefRange, "Empty step", "A step has one instruction: %s.", strings.Join(sortedKeys(stepOptions), ", ")))
-		return s, false
+		s.report(problem(s.block.DefRange, "Empty step", "A step has one instruction: %s.", strings.Join(sortedKeys(stepOptions), ", ")))
+		return false
 	case 1:
 		s.name = found[0]
 	default:
-		c.report(problem(s.at(found[1]), "Two instructions", "A step has one instruction, this one has %s. Write one step block for each.",
+		s.report(problem(s.at(found[1]), "Two instructions", "A step has one instruction, this one has %s. Write one step block for each.",
 			strings.Join(found, " and ")))
-		return s, false
+		return false
 	}
 	s.checkOptions()
-	return s, true
+	return true
 }
 
 // instructions lists which instructions the block has, in order of the source.
@@ -206,7 +223,7 @@ func (s *stepReader) at(name string) hcl.Range {
 // checkOptions reports options that the instruction does not have.
 func (s *stepReader) checkOptions() {
 	for _, name := range sortedKeys(s.content.Attributes) {
-		if name == s.name || slices.Contains(stepOptions[s.name], name) {
+		if name == s.name || name == "when" && !s.nested || slices.Contains(stepOptions[s.name], name) {
 			continue
 		}
 		s.fail(s.at(name), "Unknown option", "The instruction %s has no option %q.%s", s.name, name, didYouMean(name, stepOptions[s.name]))
@@ -234,7 +251,7 @@ func (s *stepReader) get(name string) (cty.Value, hcl.Expression, bool) {
 	if attr == nil {
 		return cty.NilVal, nil, false
 	}
-	v, ok := s.value(attr.Expr, s.in.scope())
+	v, ok := s.value(attr.Expr, s.scope())
 	if !ok {
 		s.bad = true
 		return cty.NilVal, nil, false
@@ -827,7 +844,8 @@ func (s *stepReader) onbuild(out *instruction) bool {
 		s.fail(blocks[len(blocks)-1].DefRange, "Two instructions", "A step has one instruction: write one step block for each onbuild.")
 		return false
 	}
-	inner, ok := s.open(blocks[0])
+	inner := s.reader(blocks[0])
+	ok := inner.open()
 	if !ok {
 		return false
 	}
@@ -874,7 +892,7 @@ func (s *stepReader) mount(out *instruction, b *hcl.Block) {
 	s.bad = s.bad || diags.HasErrors()
 	vals := map[string]string{}
 	for _, name := range sortedKeys(attrs) {
-		v, ok := s.value(attrs[name].Expr, s.in.scope())
+		v, ok := s.value(attrs[name].Expr, s.scope())
 		if !ok {
 			s.bad = true
 			continue
