@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,11 +16,14 @@ import (
 type buildxBuilder struct {
 	Name   string
 	Driver string
-	Nodes  []struct {
-		Name       string
-		Endpoint   string
-		DriverOpts map[string]string
-	}
+	Nodes  []buildxNode
+}
+
+// A buildxNode is one BuildKit of a builder.
+type buildxNode struct {
+	Name       string
+	Endpoint   string
+	DriverOpts map[string]string
 }
 
 // BuildxAddress is the address of a builder that the user of docker buildx
@@ -92,11 +96,23 @@ func (b *buildxBuilder) address() (string, TLS, error) {
 	case "remote":
 		return node.Endpoint, TLS{CA: opts["cacert"], Cert: opts["cert"], Key: opts["key"], ServerName: opts["servername"]}, nil
 	case "kubernetes":
-		address := "kube-pod://" + node.Name + "-0"
-		if ns := opts["namespace"]; ns != "" {
-			address += "?namespace=" + ns
-		}
-		return address, TLS{}, nil
+		return node.app(opts["namespace"]), TLS{}, nil
 	}
 	return "", TLS{}, fmt.Errorf("builder %q has the driver %q, which is not known; name an engine with --engine", b.Name, b.Driver)
+}
+
+// app is the address of the pods of a node of buildx's kubernetes driver: they
+// are labelled with its name, and its endpoint may name a kubeconfig.
+func (n buildxNode) app(namespace string) string {
+	q := url.Values{}
+	if namespace != "" {
+		q.Set("namespace", namespace)
+	}
+	if u, err := url.Parse(n.Endpoint); err == nil && u.Scheme == "kubernetes" {
+		if file := u.Query().Get("kubeconfig"); file != "" {
+			q.Set("kubeconfig", file)
+		}
+	}
+	u := url.URL{Scheme: appScheme, Host: strings.ReplaceAll(n.Name, "_", "-"), RawQuery: q.Encode()}
+	return u.String()
 }

@@ -23,13 +23,15 @@ func TestBuildersOfBuildx(t *testing.T) {
 	write("instances/boxctx", `{"Name":"boxctx","Driver":"docker-container","Nodes":[{"Name":"boxctx0","Endpoint":"desktop-linux"}]}`)
 	write("instances/far", `{"Name":"far","Driver":"remote","Nodes":[{"Name":"far0","Endpoint":"tcp://far:1234","DriverOpts":{"cacert":"/ca.pem","cert":"/c.pem","key":"/k.pem","servername":"far"}}]}`)
 	write("instances/pods", `{"Name":"pods","Driver":"kubernetes","Nodes":[{"Name":"pods0","Endpoint":"kubernetes:///pods","DriverOpts":{"namespace":"ci"}}]}`)
+	write("instances/config", `{"Name":"config","Driver":"kubernetes","Nodes":[{"Name":"my_config0","Endpoint":"kubernetes:///config?deployment=my_config0&kubeconfig=/home/me/ci.yaml","DriverOpts":null}]}`)
 	write("instances/odd", `{"Name":"odd","Driver":"cloud","Nodes":[{"Name":"odd0"}]}`)
 	write("instances/bad", `{`)
 	tests := []struct{ flag, env, current, want, err string }{
 		{want: ""},
 		{current: "box", want: "docker-container://buildx_buildkit_box0"},
 		{env: "far", current: "box", want: "tcp://far:1234"},
-		{flag: "pods", env: "far", want: "kube-pod://pods0-0?namespace=ci"},
+		{flag: "pods", env: "far", want: "kube-app://pods0?namespace=ci"},
+		{flag: "config", want: "kube-app://my-config0?kubeconfig=%2Fhome%2Fme%2Fci.yaml"},
 		{flag: "boxctx", want: "docker-container://buildx_buildkit_boxctx0?context=desktop-linux"},
 		{flag: "default", want: "docker:default"},
 		{flag: "odd", err: "driver"},

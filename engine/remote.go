@@ -42,6 +42,14 @@ func openRemote(ctx context.Context, opts Options) (*Engine, error) {
 		e.hint = "check the address"
 		return nil, e.unreachable(errors.Unwrap(err))
 	}
+	if u.Scheme == appScheme {
+		if opts.Address, err = podAddress(ctx, u, opts); err != nil {
+			return nil, err
+		}
+		if u, err = url.Parse(opts.Address); err != nil {
+			return nil, err
+		}
+	}
 	e.name = u.Redacted()
 	e.address = e.name
 	hint, known := remoteHints[u.Scheme]
