@@ -9,11 +9,12 @@ import (
 )
 
 // This file has the values that Strata's own language adds to those of bake:
-// local.NAME, self.ATTRIBUTE and super.ATTRIBUTE. A variable or a global of the
+// local.NAME, self.ATTRIBUTE, super.ATTRIBUTE and git.NAME. A variable or a global of the
 // same name hides them.
 
 // builtinRoots are their first words, and what one is called in a message.
 var builtinRoots = map[string]string{
+	"git":   "value",
 	"local": "local value",
 	"self":  "attribute",
 	"super": "attribute",
@@ -72,8 +73,15 @@ func (e *evaluator) builtin(root string, names map[string]map[string]hcl.Range, 
 }
 
 func (e *evaluator) builtinValue(root, name string, from hcl.Range, sc scope) (v cty.Value, exists, ok bool) {
-	if root == "local" {
+	switch root {
+	case "local":
 		return e.local(name, from)
+	case "git":
+		if gitValues[name] == nil {
+			return cty.NilVal, false, true
+		}
+		v, err := e.git.value(name)
+		return v, err == nil, true // try() can catch it, else explainBuiltin says why
 	}
 	def := e.attributeCalled(name)
 	if def == nil {
@@ -114,8 +122,14 @@ func (e *evaluator) explainBuiltin(t hcl.Traversal) *hcl.Diagnostic {
 		return nil
 	}
 	known := e.attributeNames()
-	if root == "local" {
+	switch root {
+	case "local":
 		known = sortedKeys(e.locals)
+	case "git":
+		known = sortedKeys(gitValues)
+		if err := e.git.errs[name.Name]; err != nil {
+			return problem(t.SourceRange(), "No such git value", "There is no git.%s: %s.", name.Name, err)
+		}
 	}
 	if slices.Contains(known, name.Name) {
 		return nil // it is there: something inside of it is not

@@ -32,7 +32,8 @@ type evaluator struct {
 
 	localValues map[string]cty.Value
 	whole       map[string]*attributeState // attributes of targets, merged, by target.attribute
-	depth       int                        // of inheritance that is being followed
+	git         *repository
+	depth       int // of inheritance that is being followed
 }
 
 // outside is what the files may see of the world around them.
@@ -87,6 +88,7 @@ func newEvaluator(m *module, out outside, builtins map[string]string) *evaluator
 
 		localValues: map[string]cty.Value{},
 		whole:       map[string]*attributeState{},
+		git:         &repository{},
 	}
 	e.root.Functions[countName] = e.meter.counter()
 	for name, v := range builtins {
