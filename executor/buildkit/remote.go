@@ -148,7 +148,7 @@ func (r *RemoteReader) archive(ctx context.Context, address string, names []stri
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	files, err := readFiles(names, func(name string) ([]byte, error) {
 		f, err := root.Open(name)
 		if err != nil {
