@@ -79,7 +79,7 @@ func measureSize(commands [][]string, n, pairs int) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	for _, name := range []string{"build.hcl", "docker-bake.hcl"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(file(n)), 0o644); err != nil {
 			return nil, err
