@@ -38,15 +38,18 @@ func compareAll(w io.Writer, strata, buildx string, files []string) (differ int,
 	if buildx, err = filepath.Abs(buildx); err != nil {
 		return 0, err
 	}
+	refused := 0
 	for _, file := range files {
 		if _, err := os.Stat(file); err != nil {
 			return differ, err
 		}
 		dir, name := filepath.Split(file)
-		diffs := compare(
-			run.Run(dir, strata, "bake", "-f", name, "--print", "*"),
-			run.Run(dir, buildx, "bake", "-f", name, "--print", "*"),
-		)
+		ours := run.Run(dir, strata, "bake", "-f", name, "--print", "*")
+		theirs := run.Run(dir, buildx, "bake", "-f", name, "--print", "*")
+		if ours.Err != nil && theirs.Err != nil {
+			refused++
+		}
+		diffs := compare(ours, theirs)
 		if len(diffs) > 0 {
 			differ++
 		}
@@ -54,7 +57,7 @@ func compareAll(w io.Writer, strata, buildx string, files []string) (differ int,
 			fmt.Fprintf(w, "%s: %s\n", file, d)
 		}
 	}
-	fmt.Fprintf(w, "%d files, %d differ\n", len(files), differ)
+	fmt.Fprintf(w, "%d files, %d differ, %d refused by both\n", len(files), differ, refused)
 	return differ, nil
 }
 
