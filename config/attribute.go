@@ -165,6 +165,7 @@ func targetSchema(mode Mode) *hcl.BodySchema {
 		schema.Attributes = append(schema.Attributes, hcl.AttributeSchema{Name: name})
 	}
 	if mode == ModeStrata {
+		schema.Attributes = append(schema.Attributes, hcl.AttributeSchema{Name: "template"}, hcl.AttributeSchema{Name: "with"})
 		schema.Blocks = stepBlocks
 	}
 	return schema

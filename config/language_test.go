@@ -287,6 +287,54 @@ target "default" {
 	}
 }
 
+func TestTemplates(t *testing.T) {
+	const service = `
+template "service" {
+  params = { port = optional(number, 8080), owner = string, env = optional(map(string), {}) }
+  context = "services/${self.name}"
+  tags    = ["shop/${self.name}:dev"]
+  args    = merge({ PORT = param.port, OWNER = param.owner }, param.env)
+}
+template "stepped" {
+  step { from = "alpine" }
+  step { label = { n = self.name } }
+}
+`
+	runLanguage(t, []languageCase{
+		{"default", service + `target "default" {
+  template = "service"
+  with     = { owner = "core" }
+}`, "args", `{"OWNER":"core","PORT":"8080"}`},
+		{"self", service + `target "default" {
+  template = "service"
+  with     = { owner = "core" }
+}`, "context", `"services/default"`},
+		{"own replaces", service + `target "default" {
+  template = "service"
+  with     = { owner = "core", port = "1", env = { A = 2 } }
+  tags     = ["own:${param.port}"]
+}`, "tags", `["own:1"]`},
+		{"matrix", service + `target "t" {
+  name     = "t-${o}"
+  matrix   = { o = ["x", "y"] }
+  template = "service"
+  with     = { owner = o }
+}
+target "default" { args = { A = target.t-y.args.OWNER } }`, "args", `{"A":"y"}`},
+		{"inherits too", service + `target "base" { args = { Z = "z" } }
+target "default" {
+  inherits = ["base"]
+  template = "service"
+  with     = { owner = "core" }
+}`, "args", `{"OWNER":"core","PORT":"8080","Z":"z"}`},
+		{"steps", service + `target "default" { template = "stepped" }`, "dockerfile-inline", `"FROM alpine\nLABEL n=default\n"`},
+		{"own Dockerfile", service + `target "default" {
+  template   = "stepped"
+  dockerfile = "D"
+}`, "dockerfile", `"D"`},
+	})
+}
+
 func TestNeeds(t *testing.T) {
 	sel := resolveText(t, `
 group "default" { targets = [target.app] }

@@ -42,8 +42,13 @@ func (e *evaluator) expand(b *block) {
 			continue
 		}
 		taken[name] = true
+		block, ctx, ok := e.fromTemplate(b, ctx)
+		if !ok {
+			e.unnamed = true
+			continue
+		}
 		in := &instance{
-			block: b, name: name, ctx: ctx,
+			block: block, name: name, ctx: ctx,
 			states: map[string]state{}, failed: map[string]bool{},
 			spec: &spec{name: name, rng: b.header, places: map[string]hcl.Range{}},
 		}

@@ -23,7 +23,8 @@ type module struct {
 	locals    map[string]*hcl.Attribute
 	targets   []*block // in order of declaration
 	groups    []*block
-	shared    map[string]*block    // steps blocks
+	shared    map[string]*block // steps blocks
+	templates map[string]*block
 	unread    bool                 // a file could not be read or parsed
 	schema    *blockSchema         // of target blocks
 	declared  map[string]hcl.Range // labels, by type, name and file
@@ -75,6 +76,7 @@ var ownFileSchema = &hcl.BodySchema{Blocks: slices.Concat(fileSchema.Blocks, []h
 	{Type: "strata"},
 	{Type: "locals"},
 	{Type: "steps", LabelNames: []string{"name"}},
+	{Type: "template", LabelNames: []string{"name"}},
 })}
 
 // topLevel is what a file may hold.
@@ -94,6 +96,7 @@ func newModule(mode Mode) *module {
 		globals:   map[string]*hcl.Attribute{},
 		locals:    map[string]*hcl.Attribute{},
 		shared:    map[string]*block{},
+		templates: map[string]*block{},
 		schema:    newSchema(targetSchema(mode)),
 		declared:  map[string]hcl.Range{},
 	}
@@ -221,6 +224,8 @@ func (m *module) read(body hcl.Body) {
 			m.addLocals(b)
 		case "steps":
 			m.addSteps(b)
+		case "template":
+			m.addTemplate(b)
 		}
 	}
 	m.addGlobals(rest)

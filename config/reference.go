@@ -44,6 +44,9 @@ func Blocks() []BlockInfo {
 		blockInfo("strata", "Says that the file is in Strata's own language, whatever its name.", strataExample, editionSchema),
 		{Name: "locals", Description: "Names for values: local.NAME. Each is evaluated when it is needed.", Example: localsExample},
 		{Name: "steps", Description: "Step blocks that several targets use: step { use = \"NAME\" }. See [steps.md](steps.md).", Example: stepsExample},
+		{"template", "What several targets have in common, with typed parameters: param.NAME in it. It takes the attributes of a target too.", templateExample, []AttributeInfo{
+			{"params", attributeHelp["template.params"][1], attributeHelp["template.params"][0], "", false},
+		}},
 		blockInfo("dynamic", "Makes a step for every element of a value, inside of target and steps blocks: dynamic \"step\". Its block content is the step.", dynamicExample, dynamicSchema),
 	}
 }
@@ -85,6 +88,10 @@ func blockInfo(name, text, example string, schema *blockSchema) BlockInfo {
 // attributeType is the type of a target's attribute as people say it.
 func attributeType(name string) string {
 	switch t := valueType(name); {
+	case name == "template":
+		return "string"
+	case name == "with":
+		return "object"
 	case name == "matrix":
 		return "map of lists"
 	case t == cty.String:
@@ -120,7 +127,7 @@ type jsonSchema map[string]any
 func Schema() ([]byte, error) {
 	blocks := jsonSchema{}
 	for _, b := range Blocks() {
-		if b.Name != "validation" && b.Name != "steps" && b.Name != "dynamic" {
+		if b.Name != "validation" && b.Name != "steps" && b.Name != "dynamic" && b.Name != "template" {
 			blocks[b.Name] = b.schema()
 		}
 	}

@@ -75,6 +75,20 @@ const dynamicExample = `target "tools" {
 }
 `
 
+const templateExample = `template "service" {
+  params = { port = optional(number, 8080), owner = string }
+  context = "services/${self.name}"
+  tags    = ["shop/${self.name}:dev"]
+  labels  = { owner = param.owner }
+  args    = { PORT = param.port }
+}
+
+target "api" {
+  template = "service"
+  with     = { owner = "core" }
+}
+`
+
 const localsExample = `locals {
   registry = "example.com/shop"
   image    = "${local.registry}/api"
@@ -120,6 +134,8 @@ var attributeHelp = map[string][2]string{
 	"ssh":               {"ssh agents and keys that RUN can mount.", `ssh = [{ id = "default" }]`},
 	"tags":              {"The names of the image.", `tags = ["shop/api:dev"]`},
 	"target":            {"The stage of the Dockerfile to build. Default: the last.", `target = "release"`},
+	"template":          {"The template that the target is made from; with has its parameters.", "template = \"service\"\nwith     = { owner = \"core\" }"},
+	"with":              {"The parameters of the template.", "template = \"service\"\nwith     = { owner = \"core\" }"},
 	"ulimits":           {"Limits of the processes of RUN.", `ulimits = ["nofile=1024:2048"]`},
 
 	"group.targets":            {"The targets and groups.", "list of strings"},
@@ -134,5 +150,6 @@ var attributeHelp = map[string][2]string{
 	"strata.edition":           {"The version of the language: 1.", "number"},
 	"dynamic.for_each":         {"A list, a set or a map.", "any"},
 	"dynamic.iterator":         {"The name whose key and value the content can use. Default: step.", "name"},
+	"template.params":          {"The parameters with their types; optional(T, DEFAULT) need not be given.", "object of types"},
 	"function.result":          {"The value, which can use the parameters.", "any"},
 }
