@@ -298,6 +298,7 @@ func (r *resolver) resolve(name string, from hcl.Range, open []string) *spec {
 	}
 	out.merge(declared, r.Mode)
 	out.name, out.rng, out.clear = declared.name, declared.rng, nil
+	out.inherits = declared.inherits // those of parents would add up
 	r.report(r.overrides[name].apply(out)...)
 	r.grant(r.overrides[name], out)
 	out.normalize()
