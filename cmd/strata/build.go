@@ -33,7 +33,6 @@ import (
 
 type buildOptions struct {
 	selectOptions
-	allow     []string
 	progress  string
 	history   string
 	jobs      int
@@ -70,7 +69,7 @@ kept under their tags: see strata images.
 	}
 	f := cmd.Flags()
 	opts.flags(f)
-	f.StringArrayVar(&opts.allow, "allow", nil, "grant the build file something: fs.read=PATH, fs.write=PATH, fs=PATH, ssh, frontend=IMAGE, network.host, security.insecure, device; repeatable")
+	f.StringArrayVar(&opts.allow, "allow", nil, "grant the build file something: fs.read=PATH, fs.write=PATH, fs=PATH, ssh, env=NAME, frontend=IMAGE, network.host, security.insecure, device; repeatable")
 	f.StringVar(&opts.progress, "progress", "auto", "how to show progress: auto, tty, plain, quiet or rawjson `mode`")
 	f.StringVar(&opts.history, "history", "built", "whose layer history to print: built, all or none")
 	f.IntVarP(&opts.jobs, "jobs", "j", 0, "build at most `N` targets at once; 0 is no limit")

@@ -20,7 +20,6 @@ import (
 
 type checkOptions struct {
 	selectOptions
-	allow     []string
 	allowBase []string
 	ignore    []string
 	enable    []string
@@ -58,7 +57,7 @@ The exit status is 2 if there is a finding of the severity of --fail-on.
 	}
 	f := cmd.Flags()
 	opts.flags(f)
-	f.StringArrayVar(&opts.allow, "allow", nil, "let targets be looked at outside of this directory: fs.read=`PATH`, repeatable")
+	f.StringArrayVar(&opts.allow, "allow", nil, "let targets be looked at outside of this directory, fs.read=`PATH`, or env() read a variable, env=NAME; repeatable")
 	f.StringArrayVar(&opts.allowBase, "allow-base", nil, "report base images other than these: official, or a `pattern` such as ghcr.io/acme/**, repeatable")
 	f.StringArrayVar(&opts.ignore, "ignore", nil, "leave out the findings of this `rule`, repeatable")
 	f.StringArrayVar(&opts.enable, "enable", nil, "apply this `rule`, which is off by default, repeatable")

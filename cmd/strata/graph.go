@@ -21,6 +21,7 @@ func newGraphCmd(a *app) *cobra.Command {
 		ValidArgsFunction: a.completeTargets,
 	}
 	opts.flags(cmd.Flags())
+	opts.envFlags(cmd.Flags())
 	cmd.Flags().StringVar(&format, "format", "tree", "tree, json, dot or mermaid `format`")
 	return cmd
 }

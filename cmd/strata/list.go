@@ -26,6 +26,7 @@ func newListCmd(a *app) *cobra.Command {
 		},
 	}
 	opts.flags(cmd.Flags())
+	opts.envFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }

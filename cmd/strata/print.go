@@ -39,6 +39,7 @@ With --explain each attribute is listed with the file and line it comes from.
 		ValidArgsFunction: a.completeTargets,
 	}
 	opts.flags(cmd.Flags())
+	opts.envFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&opts.explain, "explain", false, "list where each value comes from")
 	cmd.Flags().StringVar(&opts.format, "format", "", "json or bake, which are the same `format`; with --explain table (the default) or json")
 	return cmd

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/strata-build/strata/config"
+	"github.com/strata-build/strata/grant"
 	"github.com/strata-build/strata/report"
 )
 
@@ -20,6 +21,7 @@ type selectOptions struct {
 	set     []string
 	vars    []string
 	targets []string
+	allow   []string // what the build files are granted
 
 	mode    config.Mode           // the dialect; chosen by file name if not set
 	request func(*config.Request) // what more a command asks for, may be nil
@@ -29,10 +31,16 @@ type selectOptions struct {
 	prepare    func([]*config.Target) // what is added to the targets, may be nil
 }
 
+// flags defines the flags that all commands which read build files have.
 func (o *selectOptions) flags(f *pflag.FlagSet) {
 	f.StringArrayVarP(&o.files, "file", "f", nil, "build `file` to read, - for standard input, repeatable; default build.hcl, then bake's names")
 	f.StringArrayVar(&o.set, "set", nil, "override an attribute: `PATTERN.KEY[+]=VALUE`, repeatable")
 	f.StringArrayVar(&o.vars, "var", nil, "set a variable: `NAME=VALUE`, repeatable")
+}
+
+// envFlags defines --allow for commands that only read.
+func (o *selectOptions) envFlags(f *pflag.FlagSet) {
+	f.StringArrayVar(&o.allow, "allow", nil, "let build files read an environment variable by env(): `env=NAME`, repeatable")
 }
 
 // load reads the build files.
@@ -45,7 +53,11 @@ func (a *app) load(ctx context.Context, opts selectOptions) (*config.Config, err
 	if err != nil {
 		return nil, usageError("--var: %w", err)
 	}
-	cfg, err := config.Load(ctx, config.LoadOptions{Dir: dir, Files: opts.files, Stdin: a.in, LookupEnv: a.lookupEnv, Environ: os.Environ(), Vars: vars, Mode: opts.mode, Remote: opts.remote, CmdContext: opts.cmdContext})
+	grants, err := grant.Parse(dir, opts.allow)
+	if err != nil {
+		return nil, usageError("%w", err)
+	}
+	cfg, err := config.Load(ctx, config.LoadOptions{AllowEnv: grants.Env(), Dir: dir, Files: opts.files, Stdin: a.in, LookupEnv: a.lookupEnv, Environ: os.Environ(), Vars: vars, Mode: opts.mode, Remote: opts.remote, CmdContext: opts.cmdContext})
 	if err != nil {
 		return nil, err
 	}
