@@ -204,8 +204,8 @@ func TestEmbeddedSolves(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if removed.Total != usage.Reclaimable {
-		t.Errorf("pruning removed %d bytes, want the %d reclaimable", removed.Total, usage.Reclaimable)
+	if removed.Total < usage.Reclaimable { // what was still held then may go too
+		t.Errorf("pruning removed %d bytes, want at least the %d reclaimable", removed.Total, usage.Reclaimable)
 	}
 }
 

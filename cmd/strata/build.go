@@ -387,7 +387,7 @@ func (r *buildRun) warn() {
 
 // save writes a target's record at once, so that a later crash does not lose it.
 func (r *buildRun) save(target string) {
-	rec, ok := r.builder.Records()[target]
+	rec, ok := r.builder.Record(target)
 	if !ok {
 		return
 	}
@@ -408,7 +408,7 @@ func (r *buildRun) print(term report.Terminal) error {
 	}
 	var recs []history.Record
 	for _, id := range r.sel.Graph.Order() {
-		if rec, ok := r.builder.Records()[string(id)]; ok {
+		if rec, ok := r.builder.Record(string(id)); ok {
 			recs = append(recs, *rec)
 		}
 	}

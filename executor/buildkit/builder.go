@@ -148,12 +148,13 @@ func (b *Builder) Infos(g *graph.Graph) []executor.TargetInfo {
 	return out
 }
 
-// Records returns the layer histories of the targets that were built, in no
-// order, by target.
-func (b *Builder) Records() map[string]*history.Record {
+// Record is the layer history of a target that was built. The caller must not
+// change it.
+func (b *Builder) Record(target string) (*history.Record, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.records
+	rec, ok := b.records[target]
+	return rec, ok
 }
 
 // Metadata is what docker buildx writes to --metadata-file: by target, what the

@@ -87,7 +87,7 @@ func TestGitContextAndWhatStandsOnIt(t *testing.T) {
 	if b.Lowered("repo").Foreign == "" || res["grandchild"].State != executor.Built {
 		t.Errorf("repo foreign %q, grandchild %+v", b.Lowered("repo").Foreign, res["grandchild"])
 	}
-	if rows := b.Records()["repo"].Images[0].Layers; len(rows) == 0 {
+	if rows := recordOf(b, "repo").Images[0].Layers; len(rows) == 0 {
 		t.Error("a target lowered by the engine has no history")
 	}
 }
@@ -125,10 +125,10 @@ func TestPlatforms(t *testing.T) {
 	})
 	both := []string{"linux/amd64", "linux/riscv64"}
 	res, b := l.must(&config.Target{Name: "cross", Context: "cross", Platforms: both, Outputs: archive("cross")})
-	if n := len(b.Records()["cross"].Images); n != 2 || res["cross"].Digest == "" {
+	if n := len(recordOf(b, "cross").Images); n != 2 || res["cross"].Digest == "" {
 		t.Errorf("%d images, %+v", n, res["cross"])
 	}
-	for _, img := range b.Records()["cross"].Images {
+	for _, img := range recordOf(b, "cross").Images {
 		if img.Digest == "" || img.Size <= 0 || len(img.Layers) != 1 || img.Layers[0].Digest == "" {
 			t.Errorf("%s: %+v", img.Platform, img)
 		}
@@ -181,7 +181,7 @@ func TestOCILayoutContext(t *testing.T) {
 	if res["y"].State != executor.Built {
 		t.Errorf("%+v", res["y"])
 	}
-	if rows := b.Records()["y"].Images[0].Layers; len(rows) != 3 || rows[0].State != "base" || rows[2].Step != 1 {
+	if rows := recordOf(b, "y").Images[0].Layers; len(rows) != 3 || rows[0].State != "base" || rows[2].Step != 1 {
 		t.Errorf("history is %+v", rows)
 	}
 }
