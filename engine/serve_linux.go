@@ -190,13 +190,17 @@ func (h home) prepare(opts ServeOptions, ready *readyWire) (string, error) {
 // runtimeState is where a runtime without privileges keeps its containers.
 func (h home) runtimeState() string { return filepath.Join(h.dir, "run") }
 
+// tempPrefix begins the name of a folder for temporary files that is not beside
+// the state. Nothing else is ever removed as such.
+const tempPrefix = "strata-engine-"
+
 // makeTemp makes the folder for temporary files: beside the state, for there is
 // the room, unless sockets in it would have too long a path.
 func (h home) makeTemp() (string, error) {
 	if temp := filepath.Join(h.dir, "tmp"); len(temp) <= maxTempPath {
 		return temp, os.MkdirAll(temp, 0o700)
 	}
-	return os.MkdirTemp("", "strata-engine-")
+	return os.MkdirTemp("", tempPrefix)
 }
 
 // run serves until it is time to end.
@@ -266,7 +270,7 @@ func (s *server) leave() error {
 	if dir := filepath.Dir(s.door.path); dir != s.home.dir {
 		errs = append(errs, os.Remove(dir))
 	}
-	if temp := os.TempDir(); filepath.Dir(temp) != s.home.dir {
+	if temp := os.TempDir(); filepath.Dir(temp) != s.home.dir && strings.HasPrefix(filepath.Base(temp), tempPrefix) {
 		errs = append(errs, os.RemoveAll(temp))
 	}
 	return errors.Join(errs...)

@@ -150,11 +150,11 @@ func Lower(ctx context.Context, t *config.Target, parents map[string]*Result, op
 	}
 	res.Images, res.Builtin = g.images, builtinSyntax(req.Attrs, res.Source)
 	res.Warnings = g.warnings
-	return res, res.fill(ctx, out, req, opts)
+	return res, res.fill(out, req, opts)
 }
 
 // fill reads the front end's answer into r.
-func (r *Result) fill(ctx context.Context, out *gwclient.Result, req *Request, opts Options) error {
+func (r *Result) fill(out *gwclient.Result, req *Request, opts Options) error {
 	r.Metadata = out.Metadata
 	refs := map[string]gwclient.Reference{}
 	plats, err := exptypes.ParsePlatforms(out.Metadata)

@@ -300,7 +300,7 @@ func (k *keeper) Tag(ctx context.Context, desc ocispec.Descriptor, tags []string
 
 // again is the command that builds one target like this run did.
 func (r *buildRun) again(target string) string {
-	words := []string{"strata", "build"}
+	words := []string{"strata", r.opts.verb()}
 	for _, f := range r.opts.files {
 		words = append(words, "-f", f)
 	}
@@ -310,6 +310,17 @@ func (r *buildRun) again(target string) string {
 	for _, a := range r.opts.allow {
 		words = append(words, "--allow", a)
 	}
+	for _, v := range r.opts.vars {
+		words = append(words, "--var", v)
+	}
+	for _, f := range []struct {
+		flag string
+		on   bool
+	}{{"--push", r.opts.push}, {"--load", r.opts.load}, {"--no-cache", r.opts.noCache}, {"--pull", r.opts.pull}} {
+		if f.on {
+			words = append(words, f.flag)
+		}
+	}
 	words = append(words, target)
 	for i, w := range words {
 		if strings.ContainsAny(w, " '\"$\\*?[]&;|<>()`!#~\n") {
@@ -317,6 +328,14 @@ func (r *buildRun) again(target string) string {
 		}
 	}
 	return strings.Join(words, " ")
+}
+
+// verb is the command that builds like this.
+func (o *buildOptions) verb() string {
+	if o.selectOptions.mode == config.ModeBake {
+		return "bake"
+	}
+	return "build"
 }
 
 // run builds, showing progress, then prints what became of it.

@@ -147,12 +147,12 @@ func (a *app) finish(err error, sig int32) int {
 	if err == nil {
 		return exitOK
 	}
+	if st, ok := errors.AsType[*statusError](err); ok && st.Err == nil {
+		return st.Status
+	}
 	if sig != 0 {
 		fmt.Fprintln(a.err, "strata: interrupted")
 		return 128 + int(sig)
-	}
-	if st, ok := errors.AsType[*statusError](err); ok && st.Err == nil {
-		return st.Status
 	}
 	printError(a.err, a.term(), err)
 	return statusOf(err)

@@ -89,7 +89,12 @@ func (a *app) runImage(ctx context.Context, image string, args []string, opts ru
 	}
 	defer restore()
 	// a signal is the program's to answer: it must not cancel the engine's call
-	status, err := buildkit.RunProcess(context.WithoutCancel(ctx), e.Client(), p)
+	ctx, unwatch := e.WatchHealth(context.WithoutCancel(ctx))
+	defer unwatch()
+	status, err := buildkit.RunProcess(ctx, e.Client(), p)
+	if lost, ok := errors.AsType[*engine.UnreachableError](context.Cause(ctx)); ok {
+		return lost
+	}
 	if err != nil {
 		return err
 	}
