@@ -6,7 +6,7 @@
 # The shop is declared as in examples/shop/build.hcl; a test keeps the two equal.
 
 variable "GOPROXY" {
-  description = "where the modules that strata needs come from"
+  description = "where the modules that strata needs come from; empty is Go's own choice"
   default     = ""
 }
 
