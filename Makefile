@@ -17,7 +17,7 @@ setup: ## install an OCI runtime if there is none
 	@scripts/setup.sh
 
 build: ## compile bin/strata
-	go build -trimpath -o bin/strata ./cmd/strata
+	go build -o bin/strata ./cmd/strata
 
 demo: setup build ## build the shop on the embedded engine, with histories
 	$(strata) build --engine embedded --allow fs.read=$(goroot) --history all
