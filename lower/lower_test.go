@@ -18,12 +18,11 @@ import (
 	"github.com/strata-build/strata/graph"
 )
 
-// A fakeRegistry answers every reference with the same image of two layers and
-// counts what it was asked.
-type fakeRegistry struct{ asked []string }
+// A fakeRegistry answers every reference with the same image of two layers. It
+// is asked by the goroutines of all stages.
+type fakeRegistry struct{}
 
-func (f *fakeRegistry) ResolveImageConfig(_ context.Context, ref string, _ sourceresolver.Opt) (string, digest.Digest, []byte, error) {
-	f.asked = append(f.asked, ref)
+func (fakeRegistry) ResolveImageConfig(_ context.Context, ref string, _ sourceresolver.Opt) (string, digest.Digest, []byte, error) {
 	img := ocispec.Image{Platform: ocispec.Platform{OS: "linux", Architecture: "amd64"}}
 	img.History = []ocispec.History{{CreatedBy: "ADD rootfs"}, {CreatedBy: "ENV A=1", EmptyLayer: true}, {CreatedBy: "RUN base"}}
 	b, err := json.Marshal(img)
@@ -48,7 +47,7 @@ func tree(t *testing.T, files map[string]string) string {
 
 func lowerOne(t *testing.T, dir string, target *config.Target, parents map[string]*Result) (*Result, error) {
 	t.Helper()
-	return Lower(context.Background(), target, parents, Options{Dir: dir, Resolver: &fakeRegistry{}, RunID: "run"})
+	return Lower(context.Background(), target, parents, Options{Dir: dir, Resolver: fakeRegistry{}, RunID: "run"})
 }
 
 func describeHistory(p Platform) string {
