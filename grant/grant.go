@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -177,7 +178,8 @@ func (c *checker) target(t *config.Target) {
 		c.path(t, "context", t.Context, false)
 		c.dockerfile(t)
 	}
-	for name, v := range t.Contexts {
+	for _, name := range slices.Sorted(maps.Keys(t.Contexts)) {
+		v := t.Contexts[name]
 		if p, ok := strings.CutPrefix(v, "oci-layout://"); ok {
 			v, _, _ = strings.Cut(p, "@")
 			v, _, _ = strings.Cut(v, ":")

@@ -2,7 +2,6 @@ package lower
 
 import (
 	"cmp"
-	"context"
 	"crypto/sha256"
 	"encoding/csv"
 	"encoding/hex"
@@ -72,13 +71,12 @@ func newRequest(t *config.Target, parents map[string]*Result, opts Options) (*Re
 		names:   map[string]string{},
 	}
 	var errs []error
-	for attr, set := range map[string]func(map[string]*Result, Options) error{
-		"platforms": req.setPlatforms,
-		"context":   req.setContext,
-		"shm-size":  req.setPlain,
-	} {
-		if err := set(parents, opts); err != nil {
-			errs = append(errs, at(t, attr, err))
+	for _, s := range []struct {
+		attr string
+		set  func() error
+	}{{"platforms", req.setPlatforms}, {"context", req.setContext}, {"shm-size", req.setPlain}} {
+		if err := s.set(); err != nil {
+			errs = append(errs, at(t, s.attr, err))
 		}
 	}
 	if len(errs) == 0 { // the Dockerfile's place depends on the context's
@@ -115,7 +113,7 @@ func at(t *config.Target, attr string, err error) error {
 	return &graph.TargetError{ID: graph.ID(t.Name), Attr: attr, Err: err}
 }
 
-func (req *Request) setPlatforms(map[string]*Result, Options) error {
+func (req *Request) setPlatforms() error {
 	var ids []string
 	for _, p := range req.target.Platforms {
 		spec := platforms.DefaultSpec()
@@ -139,7 +137,7 @@ func (req *Request) setPlatforms(map[string]*Result, Options) error {
 
 // setContext finds the main context: a directory, or a URL that only the
 // engine can read.
-func (req *Request) setContext(map[string]*Result, Options) error {
+func (req *Request) setContext() error {
 	c := req.target.Context
 	switch {
 	case c == "-":
@@ -237,7 +235,7 @@ func (req *Request) setDockerfilePath(file string) error {
 }
 
 // setPlain sets what needs no looking up.
-func (req *Request) setPlain(map[string]*Result, Options) error {
+func (req *Request) setPlain() error {
 	t := req.target
 	setAll(req.Attrs, "build-arg:", t.Args)
 	setAll(req.Attrs, "label:", t.Labels)
@@ -472,6 +470,3 @@ func rel(dir, p string) string {
 	}
 	return p
 }
-
-// States marshals nothing; it lists the inputs for a daemon's front end.
-func (req *Request) States(context.Context) map[string]llb.State { return req.Inputs }
