@@ -261,4 +261,3 @@ func BenchmarkPut(b *testing.B) {
 		put(b, l, entry("api", fmt.Sprint(i)), detail(fmt.Sprint(i)), "listing")
 	}
 }
-
