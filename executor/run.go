@@ -85,7 +85,7 @@ func Run(ctx context.Context, g *graph.Graph, s Solver, opts Options, emit func(
 	failed := false
 	for _, id := range g.Order() {
 		res := r.tasks[id].res
-		failed = failed || res.State != Built && res.State != Cached
+		failed = failed || !res.State.Done()
 		results = append(results, res)
 	}
 	emit(RunDone{Time: time.Now(), Results: results})

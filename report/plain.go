@@ -268,10 +268,13 @@ func (v *plain) tick() {
 
 // target writes how a target ended and what was written for it.
 func (v *plain) target(r executor.TargetResult) {
+	if r.State == executor.Reused {
+		return // nothing happened; the summary has it
+	}
 	name := SanitizeLine(r.Target)
 	text := v.paint(string(r.State), stateColor(string(r.State)))
 	switch r.State {
-	case executor.Built, executor.Cached:
+	case executor.Built, executor.Cached, executor.Retagged:
 		text += " in " + Duration(r.Duration) + madeOf(r)
 	case executor.Failed:
 		text += failedAt(r)

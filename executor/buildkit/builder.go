@@ -13,9 +13,12 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/session"
+	digest "github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-build/strata/cache"
 	"github.com/strata-build/strata/config"
@@ -41,9 +44,13 @@ type Builder struct {
 	Entitlements []string                   // granted to all targets
 	Command      func(target string) string // how to build one target again
 	BuildFile    func(name string) []byte   // the text of a build file, nil if it is none
-	Lower        lower.Options
-	Run          string // id of the run, in records
-	Emit         func(executor.Event)
+	Lowerer      *lower.Lowerer
+	Lower        lower.Options // those of Lowerer
+	// Unchanged is asked before anything of a target is exported: its error
+	// says that files were changed since they were looked at. It may be nil.
+	Unchanged func(ctx context.Context, target string) error
+	Run       string // id of the run, in records
+	Emit      func(executor.Event)
 
 	targets map[string]*config.Target
 	plans   map[string]*target
@@ -64,7 +71,7 @@ type target struct {
 	cacheTo []client.CacheOptionsEntry
 }
 
-// Prepare lowers all targets and checks everything that can be checked before
+// Prepare lowers targets, which are those to solve, and checks everything that can be checked before
 // a build starts: Dockerfiles, contexts, outputs, secrets, caches, platforms.
 // All problems are joined. Targets come in graph order.
 func (b *Builder) Prepare(ctx context.Context, targets []*config.Target) error {
@@ -76,6 +83,9 @@ func (b *Builder) Prepare(ctx context.Context, targets []*config.Target) error {
 	b.usage = &usage{client: b.Client}
 	b.tracker = newTracker(b.Emit)
 	var errs []error
+	if b.Lowerer == nil {
+		b.Lowerer = lower.NewLowerer(ctx, targets, nil, b.Lower)
+	}
 	for _, t := range targets {
 		b.targets[t.Name] = t
 		if err := b.prepare(t); err != nil {
@@ -103,16 +113,11 @@ func (b *Builder) prepare(t *config.Target) error {
 // only the engine can lower is left for later; one that stands on a broken
 // target is left alone.
 func (b *Builder) lower(ctx context.Context, t *config.Target) error {
-	parents := map[string]*lower.Result{}
-	for _, id := range t.Needs {
-		p, ok := b.lowered[string(id)]
-		if !ok || p.Foreign != "" && len(p.Platforms) == 0 {
-			return nil
-		}
-		parents[string(id)] = p
+	r, err := b.Lowerer.Result(ctx, t.Name)
+	if _, follows := errors.AsType[*lower.NeedError](err); follows {
+		return nil
 	}
-	r, err := lower.Lower(ctx, t, parents, b.Lower)
-	if err != nil {
+	if err != nil || r == nil {
 		return err
 	}
 	if plat, line, found := r.Unsupported(b.Lower.Workers); found {
@@ -146,6 +151,42 @@ func (b *Builder) Infos(g *graph.Graph) []executor.TargetInfo {
 		out = append(out, info)
 	}
 	return out
+}
+
+// StepTime is how long the step with this vertex digest ran, 0 if it did not.
+func (b *Builder) StepTime(step digest.Digest) time.Duration {
+	k, ok := b.tracker.find(step)
+	if !ok || k.state != executor.Built {
+		return 0
+	}
+	return k.completed.Sub(k.started)
+}
+
+// Image is the manifest or index that was made of a target, nil if none was.
+func (b *Builder) Image(target string) *ocispec.Descriptor {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	desc, err := descriptor(&client.SolveResponse{ExporterResponse: b.responses[target]})
+	if err != nil {
+		return nil
+	}
+	return desc
+}
+
+// Response is what the exporters said of a target.
+func (b *Builder) Response(target string) map[string]string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.responses[target]
+}
+
+// Written are the files that the output o of a target wrote, from its place;
+// nil if it is not a directory.
+func (b *Builder) Written(target string, o config.Output) []string {
+	if p := b.plans[target]; p != nil {
+		return p.exports.written[o.Type+" "+o.Dest]
+	}
+	return nil
 }
 
 // Record is the layer history of a target that was built. The caller must not

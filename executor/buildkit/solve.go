@@ -200,6 +200,12 @@ func (s *solve) build(ctx context.Context, gw gwclient.Client) (*gwclient.Result
 			return nil, err
 		}
 	}
+	if s.b.Unchanged != nil {
+		if err := s.b.Unchanged(ctx, s.t.Name); err != nil {
+			s.held = err
+			return nil, err
+		}
+	}
 	if s.held = s.ready(); s.held != nil {
 		return nil, s.held
 	}
@@ -338,9 +344,9 @@ func (s *solve) adopt(res *gwclient.Result) error {
 		}
 		out = append(out, one)
 	}
-	s.b.mu.Lock()
-	defer s.b.mu.Unlock()
-	return s.r.Adopt(out, res.Ref == nil, res.Metadata, s.b.Lower)
+	return s.b.Lowerer.Adopt(s.t.Name, func(r *lower.Result) error {
+		return r.Adopt(out, res.Ref == nil, res.Metadata, s.b.Lower)
+	})
 }
 
 // result finishes the exports and reads what was made.
