@@ -41,11 +41,15 @@ type Registry struct {
 type Fault struct {
 	// Match is matched against "METHOD /path", as in Requests.
 	Match *regexp.Regexp
+	// Skip is how many matching requests are let through first.
+	Skip int
 	// Times is how many requests are answered; after that the fault is gone.
 	// 0 means all.
 	Times int
 	// Handler answers. nil breaks the connection.
 	Handler http.HandlerFunc
+	// Wrap, if set, answers with the help of the registry, instead of Handler.
+	Wrap func(registry http.Handler) http.Handler
 }
 
 // Status is a fault that answers requests matching pattern with status.
@@ -137,6 +141,13 @@ func (r *Registry) Count(pattern string) int {
 	return n
 }
 
+// Heal removes all faults.
+func (r *Registry) Heal() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.faults = nil
+}
+
 // Forget empties Requests.
 func (r *Registry) Forget() {
 	r.mu.Lock()
@@ -186,6 +197,8 @@ func (r *Registry) middleware(next http.Handler) http.Handler {
 		}
 		fault, login := r.record(req)
 		switch {
+		case fault != nil && fault.Wrap != nil:
+			fault.Wrap(next).ServeHTTP(w, req)
 		case fault != nil && fault.Handler == nil:
 			panic(http.ErrAbortHandler)
 		case fault != nil:
@@ -213,6 +226,10 @@ func (r *Registry) record(req *http.Request) (fault *Fault, login bool) {
 	for i := range r.faults {
 		f := r.faults[i]
 		if !f.Match.MatchString(line) {
+			continue
+		}
+		if f.Skip > 0 {
+			r.faults[i].Skip--
 			continue
 		}
 		if f.Times == 1 {
