@@ -23,6 +23,7 @@ import (
 	"github.com/strata-build/strata/cache/index"
 	"github.com/strata-build/strata/config"
 	"github.com/strata-build/strata/plan"
+	"github.com/strata-build/strata/registry"
 	"github.com/strata-build/strata/store"
 )
 
@@ -30,7 +31,7 @@ import (
 type Registry interface {
 	// HeadDigest returns the digest that ref has, found false if there is
 	// nothing of that name.
-	HeadDigest(ctx context.Context, ref string) (d digest.Digest, mediaType string, size int64, found bool, err error)
+	HeadDigest(ctx context.Context, ref string) (m registry.Manifest, found bool, err error)
 	// Retag gives the image from, a reference with a digest, the name to.
 	Retag(ctx context.Context, from, to string) error
 }
@@ -171,14 +172,14 @@ func (p *Places) checkRegistry(ctx context.Context, w want, entry index.Entry) (
 	state := plan.There
 	var reasons []plan.Reason
 	for _, tag := range w.tags {
-		d, _, _, found, err := p.Registry.HeadDigest(ctx, tag)
+		m, found, err := p.Registry.HeadDigest(ctx, tag)
 		if err != nil {
 			return plan.Missing, nil, err
 		}
-		if found && d.String() == entry.Digest {
+		if found && m.Digest == entry.Digest {
 			continue
 		}
-		reasons = append(reasons, plan.Reason{Kind: plan.KindTag, Path: tag, From: d.String(), To: entry.Digest})
+		reasons = append(reasons, plan.Reason{Kind: plan.KindTag, Path: tag, From: m.Digest, To: entry.Digest})
 		if _, ok := p.source(ctx, tag, entry); ok {
 			state = min(state, plan.Elsewhere)
 			continue
@@ -194,11 +195,8 @@ func (p *Places) source(ctx context.Context, tag string, entry index.Entry) (str
 	own := repository(tag)
 	repos := slices.DeleteFunc(slices.Clone(entry.Repositories), func(r string) bool { return r == own })
 	for _, repo := range slices.Insert(repos, 0, own) {
-		if host(repo) != host(own) {
-			continue // its blobs can not be mounted
-		}
 		from := repo + "@" + entry.Digest
-		if d, _, _, found, err := p.Registry.HeadDigest(ctx, from); err == nil && found && d.String() == entry.Digest {
+		if m, found, err := p.Registry.HeadDigest(ctx, from); err == nil && found && m.Digest == entry.Digest {
 			return from, true
 		}
 	}
@@ -212,11 +210,6 @@ func repository(tag string) string {
 		return tag
 	}
 	return reference.TrimNamed(named).Name()
-}
-
-func host(repo string) string {
-	h, _, _ := strings.Cut(repo, "/")
-	return h
 }
 
 func (p *Places) checkStore(ctx context.Context, w want, entry index.Entry) (plan.State, []plan.Reason, error) {
@@ -304,11 +297,11 @@ func (p *Places) Retag(ctx context.Context, t *config.Target, entry index.Entry)
 
 func (p *Places) retagRegistry(ctx context.Context, w want, entry index.Entry) error {
 	for _, tag := range w.tags {
-		d, _, _, found, err := p.Registry.HeadDigest(ctx, tag)
+		m, found, err := p.Registry.HeadDigest(ctx, tag)
 		if err != nil {
 			return err
 		}
-		if found && d.String() == entry.Digest {
+		if found && m.Digest == entry.Digest {
 			continue
 		}
 		from, ok := p.source(ctx, tag, entry)

@@ -20,6 +20,10 @@ import (
 // value, how long it took when it ran last. They are for the next plan only.
 const KindKey = "key"
 
+// KindResponse is the kind of inputs that tell what the exporters said, to be
+// repeated when a target is reused.
+const KindResponse = "response"
+
 // predict says which steps are expected to run and how long that takes.
 func (p *Planner) predict(ctx context.Context, plan *Plan) {
 	for _, t := range plan.Targets {

@@ -43,6 +43,7 @@ type Entry struct {
 	Digest       string   `json:"digest,omitempty"` // of the manifest or index; "" if no image was made
 	MediaType    string   `json:"mediaType,omitempty"`
 	Size         int64    `json:"size,omitempty"`         // bytes of that manifest or index
+	Total        int64    `json:"total,omitempty"`        // compressed bytes of all layers of all platforms; 0 if unknown
 	Tags         []string `json:"tags,omitempty"`         // complete references
 	Repositories []string `json:"repositories,omitempty"` // where the image was pushed: "host/repo"
 	Outputs      []Output `json:"outputs,omitempty"`

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
-	gwclient "github.com/moby/buildkit/frontend/gateway/client"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
 
@@ -26,7 +25,7 @@ import (
 	"github.com/strata-build/strata/graph"
 	"github.com/strata-build/strata/history"
 	"github.com/strata-build/strata/lower"
-	"github.com/strata-build/strata/registry"
+	"github.com/strata-build/strata/plan"
 	"github.com/strata-build/strata/report"
 	"github.com/strata-build/strata/store"
 )
@@ -47,6 +46,7 @@ type buildOptions struct {
 	holdExports bool // export nothing before every target is evaluated
 	sbom        string
 	provenance  string
+	plan        planFlags
 }
 
 func newBuildCmd(a *app) *cobra.Command {
@@ -81,6 +81,7 @@ kept under their tags: see strata images.
 	f.BoolVarP(&opts.quiet, "quiet", "q", false, "print only failures, and the digests on standard output")
 	f.StringVar(&opts.metadata, "metadata-file", "", "write digests and what else the exporters tell to this JSON `file`")
 	f.StringVar(&opts.sbom, "sbom", "", "a bill of materials for all targets: a bool or `parameters`")
+	opts.plan.flags(f)
 	f.StringVar(&opts.provenance, "provenance", "", "provenance for all targets: a bool or `parameters`")
 	cmd.ValidArgsFunction = a.completeTargets
 	return cmd
@@ -88,15 +89,23 @@ kept under their tags: see strata images.
 
 // A buildRun is one build from start to end.
 type buildRun struct {
-	app     *app
-	opts    buildOptions
-	mode    report.Mode
-	grants  *grant.Grants
-	cfg     *config.Config
-	sel     *config.Selection
-	engine  *engine.Engine
-	builder *buildkit.Builder
-	events  chan executor.Event
+	app      *app
+	opts     buildOptions
+	mode     report.Mode
+	grants   *grant.Grants
+	cfg      *config.Config
+	sel      *config.Selection
+	planning *planning
+	plan     *plan.Plan
+	decided  map[string]*plan.Target // by name
+	builder  *buildkit.Builder       // nil if nothing has to be solved
+	events   chan executor.Event
+	once     sync.Once
+
+	revisionOnce   sync.Once
+	commit, branch string // of the checkout
+
+	targets map[string]*config.Target // by name
 	done    executor.RunDone
 }
 
@@ -127,28 +136,65 @@ func (a *app) build(ctx context.Context, cmd *cobra.Command, opts buildOptions) 
 		a.warn(err) // bake lets the last one win
 	}
 	err = r.attempt(ctx)
-	if _, lost := errors.AsType[*buildkit.LostError](err); lost && r.engine.Kind() == engine.KindEmbedded && ctx.Err() == nil {
+	if _, lost := errors.AsType[*buildkit.LostError](err); lost && r.planning.kind == engine.KindEmbedded && ctx.Err() == nil {
 		a.warn(errors.New("the embedded engine died; it is started again (1/1), finished steps are cached"))
 		return r.attempt(ctx)
 	}
 	return err
 }
 
-// attempt builds everything on an engine opened for it. The error is a
-// *buildkit.LostError, not printed yet, if the engine went away.
+// attempt plans, then does what has to be done, on an engine opened for it if it
+// takes one. The error is a *buildkit.LostError, not printed yet, if the engine
+// went away.
 func (r *buildRun) attempt(ctx context.Context) error {
 	r.events = make(chan executor.Event)
-	r.done = executor.RunDone{}
-	if err := r.open(ctx); err != nil {
+	r.done = executor.RunDone{Started: time.Now()}
+	if err := r.makePlan(ctx); err != nil {
 		return err
-	}
-	if err := r.builder.Prepare(ctx, r.sel.Targets); err != nil {
-		return r.prepareError(err)
 	}
 	if err := r.checkFrontends(); err != nil {
 		return err
 	}
+	if r.plan.Count(plan.Solve) > 0 {
+		if err := r.open(ctx); err != nil {
+			return err
+		}
+		if err := r.builder.Prepare(ctx, r.solved()); err != nil {
+			return r.prepareError(err)
+		}
+	}
 	return r.run(ctx)
+}
+
+// makePlan decides what has to be done.
+func (r *buildRun) makePlan(ctx context.Context) error {
+	var err error
+	r.planning, err = r.app.newPlanning(ctx, r.cfg, r.sel, r.opts.plan, func(o *engine.Options) {
+		o.Entitlements = r.grants.Entitlements()
+		o.Notice = func(s string) { fmt.Fprintln(r.app.err, "strata:", report.Sanitize(s, false)) }
+	})
+	if err != nil {
+		return err
+	}
+	if r.plan, err = r.planning.planner().Make(ctx); err != nil {
+		return r.prepareError(err)
+	}
+	r.decided = map[string]*plan.Target{}
+	for _, t := range r.plan.Targets {
+		r.decided[t.Name] = t
+	}
+	return nil
+}
+
+// solved are the targets that the engine has to make.
+func (r *buildRun) solved() []*config.Target {
+	var out []*config.Target
+	for _, t := range r.sel.Targets {
+		if r.decided[t.Name].Action == plan.Solve {
+			out = append(out, t)
+		}
+	}
+	return out
 }
 
 // changed is the flag's value if it was given, else nil.
@@ -192,8 +238,8 @@ func (r *buildRun) check(*cobra.Command) error {
 // checkFrontends refuses front ends that nobody granted.
 func (r *buildRun) checkFrontends() error {
 	for _, t := range r.sel.Targets {
-		if low := r.builder.Lowered(t.Name); low != nil && low.Frontend != "" {
-			if err := r.grants.Frontend(t.Name, low.Frontend); err != nil {
+		if b, err := r.planning.lowerer.Brief(t.Name); err == nil && b.Frontend != "" {
+			if err := r.grants.Frontend(t.Name, b.Frontend); err != nil {
 				return r.denied(err)
 			}
 		}
@@ -219,55 +265,33 @@ func (*buildRun) summarize(what string, e *config.Error) *config.Error {
 
 // open connects to the engine and makes the builder.
 func (r *buildRun) open(ctx context.Context) error {
-	a := r.app
-	settings, err := a.registries()
-	if err != nil {
+	p := r.planning
+	if err := p.openEngine(ctx); err != nil {
 		return err
 	}
-	r.engine, err = a.openEngine(ctx, func(o *engine.Options) {
-		o.Entitlements = r.grants.Entitlements()
-		o.Notice = func(s string) { fmt.Fprintln(a.err, "strata:", report.Sanitize(s, false)) }
-	})
-	if err != nil {
-		return err
-	}
-	keys := registry.NewKeychain(a.lookupEnv)
-	regs := registry.NewClient(settings, keys)
-	a.onClose(func() error { regs.Close(); return nil })
 	b := &buildkit.Builder{
-		Client:       r.engine.Client(),
-		Address:      r.engine.Name(),
-		Auth:         regs.SessionAuth,
-		LookupEnv:    a.lookupEnv,
-		Stdout:       a.out,
+		Client:       p.engine.Client(),
+		Address:      p.engine.Name(),
+		Auth:         p.client.SessionAuth,
+		LookupEnv:    r.app.lookupEnv,
+		Stdout:       r.app.out,
 		Entitlements: r.grants.Entitlements(),
 		Command:      r.again,
-		Run:          newID(),
+		Run:          p.runID,
 		Emit:         func(e executor.Event) { r.events <- e },
 		BuildFile:    r.buildFile,
-		Lower:        lower.Options{Dir: r.cfg.Dir, RunID: newID()},
+		Lowerer:      p.lowerer,
+		Lower:        p.lowerer.Options(),
+		Layers:       p.kind == engine.KindEmbedded,
+		Unchanged:    func(ctx context.Context, target string) error { return p.unchanged(ctx, r.decided[target]) },
 	}
-	for _, w := range r.engine.Workers() {
-		b.Lower.Workers = append(b.Lower.Workers, gwclient.WorkerInfo{ID: w.ID, Labels: w.Labels, Platforms: w.Platforms})
-	}
-	b.Layers = r.engine.Kind() == engine.KindEmbedded
-	r.builder = b
-	if d := r.engine.Docker(); d != nil {
+	b.Lower.Workers = workersOf(p.engine)
+	if d := p.engine.Docker(); d != nil {
 		b.Docker, b.DockerPushes = d, d.ContainerdStore
 	} else {
-		s, err := a.store()
-		if err != nil {
-			return err
-		}
-		b.Keep = &keeper{s, r.cfg.Dir}
+		b.Keep = p.keeper()
 	}
-	if r.engine.Kind() != engine.KindEmbedded {
-		b.Lower.Resolver = &buildkit.Resolver{Client: b.Client, Auth: b.Auth}
-		return nil
-	}
-	res := registry.NewResolver(settings, keys)
-	a.onClose(func() error { res.Close(); return nil })
-	b.Lower.Resolver = res
+	r.builder = b
 	return nil
 }
 
@@ -353,11 +377,11 @@ func (r *buildRun) run(ctx context.Context) error {
 		return lost
 	}
 	if r.opts.metadata != "" && (err == nil || r.opts.keepGoing) {
-		if merr := r.writeMetadata(r.builder); merr != nil && err == nil {
+		if merr := r.writeMetadata(ctx); merr != nil && err == nil {
 			err = withStatus(exitLocal, merr)
 		}
 	}
-	if perr := r.print(term); perr != nil && err == nil {
+	if perr := r.print(ctx, term); perr != nil && err == nil {
 		err = withStatus(exitLocal, perr)
 	}
 	return r.status(err)
@@ -365,58 +389,67 @@ func (r *buildRun) run(ctx context.Context) error {
 
 // solve tells the beginning and runs the graph.
 func (r *buildRun) solve(ctx context.Context) ([]executor.TargetResult, error) {
-	r.done.Started = time.Now()
-	r.events <- executor.RunStarted{Time: r.done.Started, Engine: r.engine.Name(), Targets: r.builder.Infos(r.sel.Graph)}
+	r.events <- executor.RunStarted{Time: r.done.Started, Engine: r.engineName(), Targets: r.infos()}
 	r.warn()
-	ctx, stop := r.engine.WatchHealth(ctx)
-	defer stop()
-	results, err := executor.Run(ctx, r.sel.Graph, r.builder, executor.Options{Jobs: r.opts.jobs, KeepGoing: r.opts.keepGoing, HoldExports: r.opts.holdExports},
+	if r.builder != nil {
+		var stop context.CancelFunc
+		ctx, stop = r.planning.engine.WatchHealth(ctx)
+		defer stop()
+	}
+	results, err := executor.Run(ctx, r.sel.Graph, &plannedSolver{r}, executor.Options{Jobs: r.opts.jobs, KeepGoing: r.opts.keepGoing, HoldExports: r.opts.holdExports},
 		func(e executor.Event) {
 			if d, ok := e.(executor.RunDone); ok {
 				d.Started = r.done.Started
 				e, r.done = d, d
-			}
-			if d, ok := e.(executor.TargetDone); ok {
-				r.save(d.Target)
 			}
 			r.events <- e
 		})
 	return results, err
 }
 
+func (r *buildRun) engineName() string {
+	if r.builder == nil {
+		return "no engine"
+	}
+	return r.planning.engine.Name()
+}
+
+// infos introduces the targets to the screen.
+func (r *buildRun) infos() []executor.TargetInfo {
+	var out []executor.TargetInfo
+	for _, t := range r.plan.Targets {
+		info := executor.TargetInfo{Name: t.Name, Needs: t.Needs}
+		if b, err := r.planning.lowerer.Brief(t.Name); err == nil {
+			info.Steps = b.Steps
+		}
+		out = append(out, info)
+	}
+	return out
+}
+
 // warn tells what is suspicious before the first step runs.
 func (r *buildRun) warn() {
-	for _, t := range r.sel.Targets {
-		low := r.builder.Lowered(t.Name)
-		if low == nil {
+	solved := r.solved()
+	for _, t := range solved {
+		b, err := r.planning.lowerer.Brief(t.Name)
+		if err != nil {
 			continue
 		}
-		if low.Foreign != "" {
-			r.events <- executor.Warning{Time: time.Now(), Target: t.Name, Text: "lowered by the engine: " + low.Foreign}
+		if b.Foreign != "" {
+			r.events <- executor.Warning{Time: time.Now(), Target: t.Name, Text: "lowered by the engine: " + b.Foreign}
 		}
-		for _, w := range low.Warnings {
-			r.events <- executor.Warning{Time: time.Now(), Target: t.Name, Place: low.Source.Place(w.Line).String(), Text: w.Text, URL: w.URL}
+		for i, w := range b.Warnings {
+			r.events <- executor.Warning{Time: time.Now(), Target: t.Name, Place: b.WarningPlace(i).String(), Text: w.Text, URL: w.URL}
 		}
 	}
-	for _, c := range cache.Clashes(r.sel.Targets) {
+	for _, c := range cache.Clashes(solved) {
 		r.events <- executor.Warning{Time: time.Now(), Target: c.Targets[0], Text: fmt.Sprintf(
 			"%s all write the cache %s; the last one wins and the others' layers are lost: give each its own", strings.Join(c.Targets, ", "), c.Ref)}
 	}
 }
 
-// save writes a target's record at once, so that a later crash does not lose it.
-func (r *buildRun) save(target string) {
-	rec, ok := r.builder.Record(target)
-	if !ok {
-		return
-	}
-	if err := r.app.records().Save(r.cfg.Dir, *rec); err != nil {
-		r.events <- executor.Warning{Time: time.Now(), Target: target, Text: fmt.Sprintf("its layer history was not recorded: %v", err)}
-	}
-}
-
 // print writes the end screen: failures last, where the eye is.
-func (r *buildRun) print(term report.Terminal) error {
+func (r *buildRun) print(ctx context.Context, term report.Terminal) error {
 	w := r.app.err
 	if r.mode == report.RawJSON {
 		return nil
@@ -426,9 +459,9 @@ func (r *buildRun) print(term report.Terminal) error {
 		return report.Digests(r.app.out, r.done)
 	}
 	var recs []history.Record
-	for _, id := range r.sel.Graph.Order() {
-		if rec, ok := r.builder.Record(string(id)); ok {
-			recs = append(recs, *rec)
+	for _, t := range r.plan.Targets {
+		if rec, ok := r.record(ctx, t); ok {
+			recs = append(recs, rec)
 		}
 	}
 	report.Summary(w, term, r.done)
@@ -478,7 +511,7 @@ func (r *buildRun) status(err error) error {
 // connection of a target broke.
 func (r *buildRun) lost(err error) error {
 	if u, ok := errors.AsType[*engine.UnreachableError](err); ok {
-		return withStatus(exitEngine, &buildkit.LostError{Address: r.engine.Name(), Err: u})
+		return withStatus(exitEngine, &buildkit.LostError{Address: r.engineName(), Err: u})
 	}
 	for _, res := range r.done.Results {
 		if l, ok := errors.AsType[*buildkit.LostError](res.Err); ok {

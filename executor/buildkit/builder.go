@@ -198,26 +198,20 @@ func (b *Builder) Record(target string) (*history.Record, bool) {
 	return rec, ok
 }
 
-// Metadata is what docker buildx writes to --metadata-file: by target, what the
-// exporters said, with values that are JSON decoded.
-func (b *Builder) Metadata() map[string]map[string]any {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	out := map[string]map[string]any{}
-	for name, response := range b.responses {
-		entry := map[string]any{"buildx.build.ref": b.Run + "/" + name}
-		for k, v := range response {
-			if strings.HasPrefix(k, engine.LayersExporter) {
-				continue
-			}
-			entry[k] = decoded(v)
+// Metadata is what docker buildx writes to --metadata-file for a target: what
+// the exporters said, with values that are JSON decoded.
+func Metadata(run string, t *config.Target, response map[string]string) map[string]any {
+	entry := map[string]any{"buildx.build.ref": run + "/" + t.Name}
+	for k, v := range response {
+		if strings.HasPrefix(k, engine.LayersExporter) {
+			continue
 		}
-		if _, made := entry["containerimage.digest"]; made && entry["image.name"] == nil && len(b.targets[name].Tags) > 0 {
-			entry["image.name"] = strings.Join(b.targets[name].Tags, ",")
-		}
-		out[name] = entry
+		entry[k] = decoded(v)
 	}
-	return out
+	if _, made := entry["containerimage.digest"]; made && entry["image.name"] == nil && len(t.Tags) > 0 {
+		entry["image.name"] = strings.Join(t.Tags, ",")
+	}
+	return entry
 }
 
 // decoded is v, or the JSON that v holds in base64.
