@@ -27,9 +27,10 @@ type Brief struct {
 	Target string `json:"target"`
 
 	// Shape is a hash of all that is made: LLB, needed targets included, image
-	// configs, attestations. Equal shapes with equal content in Locals make
+	// configs, attestations. Equal shapes with equal content of all Uses make
 	// equal images.
 	Shape  string  `json:"shape"`
+	Uses   []Use   `json:"uses,omitempty"`   // what is taken of Locals
 	Locals []Local `json:"locals,omitempty"` // in the order that Shape numbers them, needed targets' included
 
 	Multi     bool                `json:"multi,omitempty"` // the result is an index
@@ -89,7 +90,7 @@ func (r *Result) brief() (*Brief, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.Shape, b.Locals = shape, s.locals
+	b.Shape, b.Locals, b.Uses = shape, s.locals, s.uses
 	slices.Sort(s.unpinned)
 	b.Unpinned = slices.Compact(s.unpinned)
 	b.Inputs = slices.Concat(r.argInputs(), r.baseInputs(), r.stepInputs(s), r.configInputs())
@@ -240,6 +241,7 @@ func (r *Result) foreignBrief(b *Brief) error {
 	if b.Locals, err = wholeLocals(req); err != nil {
 		return err
 	}
+	b.Uses = wholeUses(b.Locals)
 	b.Shape = requestHash(req)
 	if c := req.Attrs["context"]; c != "" && !pinnedURL(c) {
 		b.Unpinned = append(b.Unpinned, c)
@@ -280,10 +282,19 @@ func wholeLocals(req *Request) ([]Local, error) {
 	}
 	for _, t := range slices.Sorted(maps.Keys(req.parents)) {
 		if p := req.parents[t]; p.brief != nil {
-			out = append(out, p.brief.Locals...)
+			out = append(out, p.brief.Locals...) // see wholeUses
 		}
 	}
 	return out, nil
+}
+
+// wholeUses takes all of all locals.
+func wholeUses(locals []Local) []Use {
+	var out []Use
+	for i := range locals {
+		out = append(out, Use{Local: i})
+	}
+	return out
 }
 
 // ignorePatterns reads the ignore file that holds for dir.

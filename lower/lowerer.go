@@ -16,6 +16,7 @@ import (
 	digest "github.com/opencontainers/go-digest"
 
 	"github.com/strata-build/strata/config"
+	"github.com/strata-build/strata/graph"
 )
 
 // A Memo keeps briefs from one run to the next. It may forget, and must answer
@@ -68,6 +69,9 @@ func (e *NeedError) Error() string {
 // Brief returns what there is to know of a target. Errors are those of [Lower],
 // or a *NeedError.
 func (l *Lowerer) Brief(name string) (*Brief, error) { return l.briefs[name]() }
+
+// Needs lists what a target needs.
+func (l *Lowerer) Needs(name string) []graph.ID { return l.targets[name].Needs }
 
 // Options are what l was made with.
 func (l *Lowerer) Options() Options { return l.opts }
@@ -144,6 +148,7 @@ func (l *Lowerer) deferredBrief(req *Request, reason string) (*Brief, error) {
 	if b.Locals, err = wholeLocals(req); err != nil {
 		return nil, at(req.target, "context", err)
 	}
+	b.Uses = wholeUses(b.Locals)
 	b.Shape = requestHash(req)
 	b.Unpinned = []string{"what its Dockerfile names"}
 	b.Inputs = parentInputs(req)
@@ -172,7 +177,7 @@ func requestHash(req *Request) string {
 
 // memoVersion changes when a brief, or what lowering makes of the same input,
 // does.
-const memoVersion = "1 buildkit 0.34.2"
+const memoVersion = "3 buildkit 0.34.2"
 
 // key names all that a brief is made from, but for files and images; these are
 // noted in the brief.

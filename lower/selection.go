@@ -13,7 +13,7 @@ import (
 )
 
 // A Selection is what one step reads of a local source: a COPY's source, or
-// the part that a RUN mounts. It is for telling people; links are not followed.
+// the part that a RUN mounts. Links are not followed.
 type Selection struct {
 	Local Local
 	Src   string // path or pattern from the directory, "" is all of it
@@ -77,7 +77,7 @@ func (r *Result) selections(v *vertices, op *pb.Op) []Selection {
 			continue
 		}
 		s := newShaper(r.Locals)
-		if err := s.local(src.CloneVT(), strings.TrimPrefix(src.Identifier, "local://")); err != nil {
+		if _, err := s.local(src.CloneVT(), strings.TrimPrefix(src.Identifier, "local://")); err != nil {
 			continue
 		}
 		for _, p := range paths(op, int64(i)) {
@@ -95,6 +95,9 @@ func paths(op *pb.Op, input int64) []string {
 		for _, a := range o.File.Actions {
 			if c := a.GetCopy(); c != nil && a.SecondaryInput == input {
 				out = append(out, relative(c.Src))
+			}
+			if a.Input == input { // files are put on top of it
+				out = append(out, "")
 			}
 		}
 	case *pb.Op_Exec:
@@ -131,7 +134,7 @@ func (r *Result) StepKeys(content func(Selection) string) (map[digest.Digest]str
 				continue
 			}
 			h := sha256.New()
-			own, _, err := s.vertex(v.ops[d].CloneVT())
+			own, _, err := s.vertex(string(d), v.ops[d].CloneVT())
 			if err != nil {
 				return nil, err
 			}

@@ -28,6 +28,15 @@ type Local struct {
 	Follow  []string `json:"follow,omitempty"`
 }
 
+// A Use is what a vertex takes of a local source: BuildKit's cache looks at no
+// more of it either.
+type Use struct {
+	Local int    `json:"local"`         // index into Brief.Locals
+	Src   string `json:"src,omitempty"` // path or pattern from the directory, "" is all of it
+	// Inherited says that a needed target does, not the target itself.
+	Inherited bool `json:"inherited,omitempty"`
+}
+
 func (l Local) key() string {
 	b, _ := json.Marshal(l) // strings do not fail
 	return string(b)
@@ -41,13 +50,17 @@ type shaper struct {
 	locals   []Local
 	dirs     map[string]string // local name -> directory
 	numbers  map[string]int    // key of a Local -> its place in locals
+	uses     []Use
+	used     map[Use]bool
+	parents  map[digest.Digest]bool // vertices of needed targets
+	localOf  map[string]int         // digest of a vertex that is a local source -> its number
 	unpinned []string
 	done     map[string]string // digest of a vertex -> hash of it and of what it needs
 	own      map[string]string // digest of a vertex -> hash of it alone
 }
 
 func newShaper(dirs map[string]string) *shaper {
-	return &shaper{dirs: dirs, numbers: map[string]int{}, done: map[string]string{}, own: map[string]string{}}
+	return &shaper{dirs: dirs, numbers: map[string]int{}, used: map[Use]bool{}, localOf: map[string]int{}, done: map[string]string{}, own: map[string]string{}}
 }
 
 // volatile are attributes of sources that name a session, a transfer or how to
@@ -71,7 +84,7 @@ func (s *shaper) definition(def *llb.Definition) (string, error) {
 		if err := op.UnmarshalVT(dt); err != nil {
 			return "", fmt.Errorf("decoding LLB: %w", err)
 		}
-		own, whole, err := s.vertex(&op)
+		own, whole, err := s.vertex(d, &op)
 		if err != nil {
 			return "", err
 		}
@@ -82,11 +95,12 @@ func (s *shaper) definition(def *llb.Definition) (string, error) {
 }
 
 // vertex returns the hash of op alone, and of op with all that it needs.
-func (s *shaper) vertex(op *pb.Op) (own, whole string, err error) {
+func (s *shaper) vertex(d string, op *pb.Op) (own, whole string, err error) {
 	inputs := op.Inputs
+	s.noteUses(d, op)
 	op.Inputs, op.Constraints = nil, nil
 	if src := op.GetSource(); src != nil {
-		if err := s.source(src); err != nil {
+		if err := s.source(d, src); err != nil {
 			return "", "", err
 		}
 	}
@@ -106,14 +120,16 @@ func (s *shaper) vertex(op *pb.Op) (own, whole string, err error) {
 	return own, hex.EncodeToString(h.Sum(nil)), nil
 }
 
-func (s *shaper) source(src *pb.SourceOp) error {
+func (s *shaper) source(d string, src *pb.SourceOp) error {
 	for _, key := range volatile {
 		delete(src.Attrs, key)
 	}
 	scheme, rest, _ := strings.Cut(src.Identifier, "://")
 	switch scheme {
 	case "local":
-		return s.local(src, rest)
+		n, err := s.local(src, rest)
+		s.localOf[d] = n
+		return err
 	case "docker-image", "oci-layout":
 		_, dgst, pinned := strings.Cut(rest, "@")
 		if pinned {
@@ -133,15 +149,32 @@ func (s *shaper) source(src *pb.SourceOp) error {
 	return nil
 }
 
-// local replaces a directory by its number, in the order met.
-func (s *shaper) local(src *pb.SourceOp, name string) error {
+// noteUses notes what op takes of local sources. A definition's closing pointer
+// takes all: the source is the result.
+func (s *shaper) noteUses(d string, op *pb.Op) {
+	for i, in := range op.Inputs {
+		n, ok := s.localOf[in.Digest]
+		if !ok {
+			continue
+		}
+		for _, p := range paths(op, int64(i)) {
+			if u := (Use{n, p, s.parents[digest.Digest(d)]}); !s.used[u] {
+				s.used[u] = true
+				s.uses = append(s.uses, u)
+			}
+		}
+	}
+}
+
+// local replaces a directory by its number, in the order met, and returns it.
+func (s *shaper) local(src *pb.SourceOp, name string) (int, error) {
 	l := Local{Dir: s.dirs[name]}
 	for key, list := range map[string]*[]string{
 		pb.AttrIncludePatterns: &l.Include, pb.AttrExcludePatterns: &l.Exclude, pb.AttrFollowPaths: &l.Follow,
 	} {
 		if v := src.Attrs[key]; v != "" {
 			if err := json.Unmarshal([]byte(v), list); err != nil {
-				return fmt.Errorf("reading the patterns of a local source: %w", err)
+				return 0, fmt.Errorf("reading the patterns of a local source: %w", err)
 			}
 		}
 	}
@@ -152,7 +185,7 @@ func (s *shaper) local(src *pb.SourceOp, name string) error {
 		s.locals = append(s.locals, l)
 	}
 	src.Identifier = "local://" + strconv.Itoa(n)
-	return nil
+	return n, nil
 }
 
 var commitID = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
@@ -174,6 +207,7 @@ func pinnedGit(src *pb.SourceOp) bool {
 // attestations, and what else the exporter is told.
 func shapeOf(r *Result) (string, *shaper, error) {
 	s := newShaper(r.Locals)
+	s.parents = r.Request.parentVertices()
 	h := sha256.New()
 	fmt.Fprintf(h, "shape 1 %v\n", r.Multi)
 	for _, p := range r.Platforms {

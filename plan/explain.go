@@ -55,11 +55,13 @@ func (p *Planner) list(ctx context.Context, t *Target) error {
 		if tree.Listing != nil {
 			continue
 		}
-		var err error
-		if tree.Files, err = p.Files.List(ctx, tree.Set); err != nil {
+		list, err := p.Files.List(ctx, tree.Set)
+		if err != nil {
 			return err
 		}
-		tree.Listing = files.Encode(tree.Files)
+		tree.Files = relevant(list, tree.Uses)
+		tree.own = relevant(list, tree.Own)
+		tree.Listing = files.Encode(tree.own)
 		for j, in := range t.Inputs {
 			if in.Kind == kindFiles && in.Name == tree.Name {
 				t.Inputs[j].Value = index.DigestOf(tree.Listing)
@@ -232,7 +234,7 @@ func (c *comparison) diff(name, from, to string) []Reason {
 		return []Reason{{Kind: KindFile, Path: dirOf(name), From: short(from), To: short(to)}}
 	}
 	var out []Reason
-	for _, ch := range files.Diff(old, c.now.Trees[i].Files) {
+	for _, ch := range files.Diff(old, c.now.Trees[i].own) {
 		out = append(out, Reason{
 			Kind: KindFile, Path: path.Join(dirOf(name), ch.Path), Place: c.reader(c.now.Trees[i].Set, ch.Path),
 			From: short(ch.From), To: short(ch.To),

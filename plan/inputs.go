@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -20,14 +19,17 @@ import (
 
 // A Tree is a set of files that the engine is sent for a target.
 type Tree struct {
-	Set    files.Set
-	Name   string // relative to the project, for people
-	Tree   *files.Tree
-	Parent bool // it is a needed target's
+	Set  files.Set
+	Name string // relative to the project, for people
+	Tree *files.Tree
+	Uses []string // what is taken of it, as lower.Use.Src; all of it if one is ""
+	Own  []string // of these, what the target itself takes and not one it needs
 
-	// Files and Listing, its form to keep, are there for targets that are solved.
+	// Files is what Uses take, and Listing what Own does, in the form to keep.
+	// They are there for targets that are solved.
 	Files   []files.File
 	Listing []byte
+	own     []files.File
 }
 
 // A subject is a target under examination.
@@ -35,6 +37,7 @@ type subject struct {
 	target *config.Target
 	brief  *lower.Brief
 	trees  []Tree
+	uses   []string          // digests of what is taken of them
 	core   index.Fingerprint // of what is made, whatever is done with it
 	print  index.Fingerprint // with the form of the outputs
 	err    error
@@ -51,14 +54,6 @@ func (p *Planner) examine(ctx context.Context, t *config.Target) *subject {
 	if s.brief, s.err = p.Lowerer.Brief(t.Name); s.err != nil {
 		return s
 	}
-	inherited := map[string]bool{}
-	for _, id := range t.Needs {
-		if b, err := p.Lowerer.Brief(string(id)); err == nil {
-			for _, l := range b.Locals {
-				inherited[localKey(l)] = true
-			}
-		}
-	}
 	for _, l := range s.brief.Locals {
 		set := setOf(l)
 		tree, err := p.Files.Digest(ctx, set)
@@ -66,15 +61,23 @@ func (p *Planner) examine(ctx context.Context, t *config.Target) *subject {
 			s.err = p.fileError(t, l, err)
 			return s
 		}
-		s.trees = append(s.trees, Tree{Set: set, Name: p.name(l), Tree: tree, Parent: inherited[localKey(l)]})
+		s.trees = append(s.trees, Tree{Set: set, Name: p.name(l), Tree: tree})
+	}
+	for _, u := range s.brief.Uses {
+		tree := &s.trees[u.Local]
+		tree.Uses = append(tree.Uses, u.Src)
+		if !u.Inherited {
+			tree.Own = append(tree.Own, u.Src)
+		}
+		d, err := p.selected(ctx, tree, u.Src)
+		if err != nil {
+			s.err = p.fileError(t, s.brief.Locals[u.Local], err)
+			return s
+		}
+		s.uses = append(s.uses, d)
 	}
 	s.fingerprint(p.policy(t))
 	return s
-}
-
-func localKey(l lower.Local) string {
-	b, _ := json.Marshal(l) // strings do not fail
-	return string(b)
 }
 
 // name says a local source shortly, and the same wherever the project lies.
@@ -93,8 +96,8 @@ func (p *Planner) name(l lower.Local) string {
 func (s *subject) fingerprint(policy string) {
 	var in cache.Inputs
 	in.Add("shape", s.brief.Shape)
-	for i, t := range s.trees {
-		in.Add(fmt.Sprintf("files %d", i), t.Tree.Digest.String())
+	for i, u := range s.brief.Uses {
+		in.Add(fmt.Sprintf("files %d %s", u.Local, u.Src), s.uses[i])
 	}
 	for _, a := range s.target.Attest {
 		if !a.Disabled {
@@ -178,7 +181,7 @@ func (p *Planner) named(s *subject, parents map[string]*subject) []index.Input {
 		out = append(out, index.Input{Kind: KindFrontend, Name: s.brief.Frontend, Value: s.brief.Frontend})
 	}
 	for _, t := range s.trees {
-		if !t.Parent {
+		if len(t.Own) > 0 {
 			out = append(out, index.Input{Kind: kindFiles, Name: t.Name, Value: t.Tree.Digest.String()})
 		}
 	}

@@ -60,6 +60,7 @@ type Planner struct {
 	Files      Files
 	Index      Index
 	Deliveries Deliveries
+	Memo       Memo // may be nil
 
 	Force  string        // why all that was asked for is solved, "" if it need not be
 	MaxAge time.Duration // how old a success may be; 0 is no limit

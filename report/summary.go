@@ -34,7 +34,7 @@ func Summary(w io.Writer, t Terminal, done executor.RunDone) {
 // resultRows is the row of a target, and one more for each further tag.
 func resultRows(r executor.TargetResult) [][]string {
 	row := []string{r.Target, string(r.State), none, none, ShortDigest(r.Digest), ""}
-	if r.Duration > 0 {
+	if r.Duration > 0 && r.State != executor.Reused {
 		row[2] = Duration(r.Duration)
 	}
 	if r.Digest != "" || r.Size > 0 {

@@ -25,6 +25,7 @@ func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
 		newBuildCmd(a),
 		newBakeCmd(a),
+		newPlanCmd(a),
 		newListCmd(a),
 		newPrintCmd(a),
 		newGraphCmd(a),

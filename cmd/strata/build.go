@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/strata-build/strata/cache"
 	"github.com/strata-build/strata/config"
@@ -36,17 +37,43 @@ type buildOptions struct {
 	history   string
 	jobs      int
 	keepGoing bool
-	push      bool
-	load      bool
-	noCache   bool
-	pull      bool
-	quiet     bool
-	metadata  string
+	requestOptions
+	quiet    bool
+	metadata string
 
 	holdExports bool // export nothing before every target is evaluated
-	sbom        string
-	provenance  string
 	plan        planFlags
+	fromPlan    *report.PlanDocument
+	planFile    string // build what this file says, or refuse
+}
+
+// requestOptions are what a user asks of all targets: a plan needs them as a
+// build does.
+type requestOptions struct {
+	push       bool
+	load       bool
+	noCache    bool
+	pull       bool
+	sbom       string
+	provenance string
+}
+
+func (o *requestOptions) flags(f *pflag.FlagSet) {
+	f.BoolVar(&o.push, "push", false, "push the images under their tags")
+	f.BoolVar(&o.load, "load", false, "load the images into Docker, or keep them here")
+	f.BoolVar(&o.noCache, "no-cache", false, "use no cached step")
+	f.BoolVar(&o.pull, "pull", false, "look for newer base images")
+	f.StringVar(&o.sbom, "sbom", "", "a bill of materials for all targets: a bool or `parameters`")
+	f.StringVar(&o.provenance, "provenance", "", "provenance for all targets: a bool or `parameters`")
+}
+
+// ask puts the options into a request.
+func (o *requestOptions) ask(f *pflag.FlagSet) func(*config.Request) {
+	return func(req *config.Request) {
+		req.Push, req.Load = o.push, o.load
+		req.NoCache, req.Pull = changed(f, "no-cache", o.noCache), changed(f, "pull", o.pull)
+		req.SBOM, req.Provenance = o.sbom, o.provenance
+	}
 }
 
 func newBuildCmd(a *app) *cobra.Command {
@@ -68,21 +95,17 @@ kept under their tags: see strata images.
 		},
 	}
 	f := cmd.Flags()
-	opts.flags(f)
-	f.StringArrayVar(&opts.allow, "allow", nil, "grant the build file something: fs.read=PATH, fs.write=PATH, fs=PATH, ssh, env=NAME, frontend=IMAGE, network.host, security.insecure, device; repeatable")
+	opts.selectOptions.flags(f)
+	opts.requestOptions.flags(f)
+	opts.allowFlags(f)
 	f.StringVar(&opts.progress, "progress", "auto", "how to show progress: auto, tty, plain, quiet or rawjson `mode`")
 	f.StringVar(&opts.history, "history", "built", "whose layer history to print: built, all or none")
 	f.IntVarP(&opts.jobs, "jobs", "j", 0, "build at most `N` targets at once; 0 is no limit")
 	f.BoolVarP(&opts.keepGoing, "keep-going", "k", false, "after a failure build what does not need the failed target")
-	f.BoolVar(&opts.push, "push", false, "push the images under their tags")
-	f.BoolVar(&opts.load, "load", false, "load the images into Docker, or keep them here")
-	f.BoolVar(&opts.noCache, "no-cache", false, "use no cached step")
-	f.BoolVar(&opts.pull, "pull", false, "look for newer base images")
 	f.BoolVarP(&opts.quiet, "quiet", "q", false, "print only failures, and the digests on standard output")
 	f.StringVar(&opts.metadata, "metadata-file", "", "write digests and what else the exporters tell to this JSON `file`")
-	f.StringVar(&opts.sbom, "sbom", "", "a bill of materials for all targets: a bool or `parameters`")
 	opts.plan.flags(f)
-	f.StringVar(&opts.provenance, "provenance", "", "provenance for all targets: a bool or `parameters`")
+	f.StringVar(&opts.planFile, "plan", "", "build what this `file` of strata plan --out says, or nothing if it no longer holds")
 	cmd.ValidArgsFunction = a.completeTargets
 	return cmd
 }
@@ -110,24 +133,19 @@ type buildRun struct {
 }
 
 func (a *app) build(ctx context.Context, cmd *cobra.Command, opts buildOptions) error {
+	if err := opts.usePlan(cmd.Flags()); err != nil {
+		return err
+	}
 	r := &buildRun{app: a, opts: opts}
 	if err := r.check(cmd); err != nil {
 		return err
 	}
 	var err error
-	if r.cfg, r.sel, err = a.selectTargets(ctx, opts.selectOptions, func(req *config.Request) {
-		req.Push, req.Load = opts.push, opts.load
-		req.NoCache, req.Pull = changed(cmd, "no-cache", opts.noCache), changed(cmd, "pull", opts.pull)
-		req.SBOM, req.Provenance = opts.sbom, opts.provenance
-	}); err != nil {
+	if r.cfg, r.sel, err = a.selectTargets(ctx, opts.selectOptions, opts.requestOptions.ask(cmd.Flags())); err != nil {
 		return err
 	}
-	// what an override on the command line names, it grants
-	if r.grants, err = grant.Parse(r.cfg.Dir, append(opts.allow[:len(opts.allow):len(opts.allow)], r.sel.Allowed...)); err != nil {
-		return usageError("%w", err)
-	}
-	if err := r.grants.Check(r.cfg.Dir, r.sel.Targets); err != nil {
-		return r.denied(err)
+	if err := r.grant(); err != nil {
+		return err
 	}
 	if err := buildkit.Clashes(r.sel.Targets); err != nil {
 		if r.cfg.Mode == config.ModeStrata {
@@ -153,6 +171,9 @@ func (r *buildRun) attempt(ctx context.Context) error {
 		return err
 	}
 	if err := r.checkFrontends(); err != nil {
+		return err
+	}
+	if err := r.checkPlanFile(); err != nil {
 		return err
 	}
 	if r.plan.Count(plan.Solve) > 0 {
@@ -197,9 +218,23 @@ func (r *buildRun) solved() []*config.Target {
 	return out
 }
 
+// grant checks what the targets ask for against what was granted.
+func (r *buildRun) grant() error {
+	var err error
+	allow := r.opts.allow
+	// what an override on the command line names, it grants
+	if r.grants, err = grant.Parse(r.cfg.Dir, append(allow[:len(allow):len(allow)], r.sel.Allowed...)); err != nil {
+		return usageError("%w", err)
+	}
+	if err := r.grants.Check(r.cfg.Dir, r.sel.Targets); err != nil {
+		return r.denied(err)
+	}
+	return nil
+}
+
 // changed is the flag's value if it was given, else nil.
-func changed(cmd *cobra.Command, name string, value bool) *bool {
-	if !cmd.Flags().Changed(name) {
+func changed(f *pflag.FlagSet, name string, value bool) *bool {
+	if !f.Changed(name) {
 		return nil
 	}
 	return &value

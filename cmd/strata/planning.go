@@ -220,7 +220,7 @@ func (p *planning) planner() *plan.Planner {
 	planner := &plan.Planner{
 		Dir: p.cfg.Dir, Graph: p.sel.Graph, Targets: p.sel.Targets,
 		Lowerer: p.lowerer, Files: p.files, Index: p.index, Deliveries: p.places,
-		MaxAge: p.opts.maxAge, Now: time.Now(),
+		Memo: p.memo, MaxAge: p.opts.maxAge, Now: time.Now(),
 	}
 	if p.opts.force {
 		planner.Force = "--force"
@@ -294,7 +294,7 @@ func (p *planning) entryOf(ctx context.Context, t *config.Target, pt *plan.Targe
 	}
 	trees := blobs
 	for _, tree := range pt.Trees {
-		if !tree.Parent && tree.Listing != nil {
+		if len(tree.Own) > 0 && tree.Listing != nil {
 			trees = append(trees, tree.Listing)
 		}
 	}
@@ -310,6 +310,9 @@ func (p *planning) unchanged(ctx context.Context, pt *plan.Target) error {
 			return err
 		}
 		for _, path := range changed {
+			if !tree.Counts(path) {
+				continue
+			}
 			full := filepath.Join(tree.Set.Dir, filepath.FromSlash(path))
 			if p.places.Writes(p.sel.Targets, full) {
 				pt.Unrecorded = "it reads what this run writes"

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -87,9 +88,24 @@ func run(args []string, std streams) (status int) {
 	ctx, sig, stop := notify(context.Background(), a.restoreTerminal)
 	defer stop()
 	root := newRootCmd(a)
-	root.SetArgs(args)
+	root.SetArgs(longOut(args))
 	err := root.ExecuteContext(ctx)
 	return a.finish(err, sig.Load())
+}
+
+// longOut lets plan -out FILE be written as users of other planners do; a flag
+// library that knows short flags takes it for -o ut.
+func longOut(args []string) []string {
+	if len(args) == 0 || args[0] != "plan" {
+		return args
+	}
+	out := slices.Clone(args)
+	for i, arg := range out {
+		if arg == "-out" || strings.HasPrefix(arg, "-out=") {
+			out[i] = "-" + arg
+		}
+	}
+	return out
 }
 
 // quietLibraries drops what BuildKit's and containerd's client code logs; what

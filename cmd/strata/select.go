@@ -38,6 +38,11 @@ func (o *selectOptions) flags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.vars, "var", nil, "set a variable: `NAME=VALUE`, repeatable")
 }
 
+// allowFlags defines --allow for commands that look at what targets need.
+func (o *selectOptions) allowFlags(f *pflag.FlagSet) {
+	f.StringArrayVar(&o.allow, "allow", nil, "grant the build file something: fs.read=PATH, fs.write=PATH, fs=PATH, ssh, env=NAME, frontend=IMAGE, network.host, security.insecure, device; repeatable")
+}
+
 // envFlags defines --allow for commands that only read.
 func (o *selectOptions) envFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.allow, "allow", nil, "let build files read an environment variable by env(): `env=NAME`, repeatable")

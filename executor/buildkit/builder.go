@@ -54,6 +54,7 @@ type Builder struct {
 
 	targets map[string]*config.Target
 	plans   map[string]*target
+	hidden  map[graph.ID]bool
 	tracker *tracker
 
 	mu        sync.Mutex
@@ -77,6 +78,7 @@ type target struct {
 func (b *Builder) Prepare(ctx context.Context, targets []*config.Target) error {
 	b.targets = map[string]*config.Target{}
 	b.plans = map[string]*target{}
+	b.hidden = map[graph.ID]bool{}
 	b.lowered = map[string]*lower.Result{}
 	b.records = map[string]*history.Record{}
 	b.responses = map[string]map[string]string{}
@@ -95,7 +97,24 @@ func (b *Builder) Prepare(ctx context.Context, targets []*config.Target) error {
 			errs = append(errs, err)
 		}
 	}
+	for _, t := range targets {
+		b.hide(ctx, t.Needs)
+	}
 	return errors.Join(errs...)
+}
+
+// hide introduces the targets that go into others without being solved.
+func (b *Builder) hide(ctx context.Context, needs []graph.ID) {
+	for _, id := range needs {
+		if b.targets[string(id)] != nil || b.hidden[id] {
+			continue
+		}
+		b.hidden[id] = true
+		if r, err := b.Lowerer.Result(ctx, string(id)); err == nil && r != nil {
+			b.tracker.addHidden(r)
+			b.hide(ctx, b.Lowerer.Needs(string(id)))
+		}
+	}
 }
 
 func (b *Builder) prepare(t *config.Target) error {

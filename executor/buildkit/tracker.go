@@ -51,6 +51,23 @@ func newTracker(emit func(executor.Event)) *tracker {
 	}
 }
 
+// addHidden introduces a target that is not solved by itself but goes into others
+// that are: its steps are shown only if they take long or fail.
+func (t *tracker) addHidden(r *lower.Result) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range r.Platforms {
+		for _, s := range p.Steps {
+			if _, ok := t.steps[s.Digest]; ok {
+				continue
+			}
+			step := stepOf(r, s, 0)
+			step.Number, step.Internal = 0, true
+			t.steps[s.Digest] = &tracked{step: step, source: s.Source, targets: []string{r.Target}}
+		}
+	}
+}
+
 // add introduces a lowered target. Targets are added in graph order.
 func (t *tracker) add(r *lower.Result) {
 	t.mu.Lock()
