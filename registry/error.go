@@ -202,3 +202,12 @@ func statusOf(err error) int {
 	}
 	return 0
 }
+
+// HTTPStatus is the status that a registry answered with, 0 if err is not
+// about an answer.
+func HTTPStatus(err error) int {
+	if e, ok := errors.AsType[*StatusError](err); ok {
+		return e.StatusCode
+	}
+	return statusOf(err)
+}

@@ -60,6 +60,9 @@ func (c *Client) repository(repo name.Repository) (*Repository, error) {
 // Name is the repository as "host/name".
 func (r *Repository) Name() string { return r.repo.Name() }
 
+// Host is the registry, as it stands in references.
+func (r *Repository) Host() string { return r.repo.RegistryStr() }
+
 // Head says what a tag or digest names, without reading it. A registry that
 // does not understand the question is asked to send it.
 func (r *Repository) Head(ctx context.Context, identifier string) (m Manifest, found bool, err error) {
@@ -203,7 +206,7 @@ func verify(data []byte, want string) (string, error) {
 	}
 	d := digest.Digest(want)
 	if err := d.Validate(); err != nil {
-		return "", fmt.Errorf("digest %q: %w", want, err)
+		return "", fmt.Errorf("%w %q: %w", errWrongDigest, want, err)
 	}
 	if got := d.Algorithm().FromBytes(data); got != d {
 		return "", fmt.Errorf("%w: %s has the content of %s", errWrongDigest, want, got)
@@ -213,6 +216,13 @@ func verify(data []byte, want string) (string, error) {
 
 // errWrongDigest says that something is not what it is named by.
 var errWrongDigest = errors.New("wrong digest")
+
+// IsDamaged reports whether err says that a registry sent something, but not
+// what was asked for: another digest, more than there can be, or less than it
+// announced.
+func IsDamaged(err error) bool {
+	return errors.Is(err, errWrongDigest) || errors.Is(err, errTooLarge) || errors.Is(err, io.ErrUnexpectedEOF)
+}
 
 func isDigest(identifier string) bool { return strings.Contains(identifier, ":") }
 
