@@ -14,6 +14,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/errdefs"
 	"github.com/google/go-containerregistry/pkg/name"
 	rt "github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	digest "github.com/opencontainers/go-digest"
@@ -275,10 +276,14 @@ func (r *Repository) do(ctx context.Context, c call) (*http.Response, error) {
 		if resp.StatusCode != http.StatusUnauthorized || len(asked) == 2 {
 			return resp, nil
 		}
+		asked = append(asked, resp)
+		err = r.host.Authorizer.AddResponses(ctx, asked)
+		if errdefs.IsNotImplemented(err) { // it does not say which login it wants
+			return resp, nil
+		}
 		drain(resp)
 		resp.Body.Close()
-		asked = append(asked, resp)
-		if err := r.host.Authorizer.AddResponses(ctx, asked); err != nil {
+		if err != nil {
 			return nil, err
 		}
 	}
