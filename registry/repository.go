@@ -14,6 +14,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/errdefs"
 	"github.com/google/go-containerregistry/pkg/name"
 	rt "github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	digest "github.com/opencontainers/go-digest"
@@ -59,6 +60,9 @@ func (c *Client) repository(repo name.Repository) (*Repository, error) {
 
 // Name is the repository as "host/name".
 func (r *Repository) Name() string { return r.repo.Name() }
+
+// Host is the registry, as it stands in references.
+func (r *Repository) Host() string { return r.repo.RegistryStr() }
 
 // Head says what a tag or digest names, without reading it. A registry that
 // does not understand the question is asked to send it.
@@ -203,7 +207,7 @@ func verify(data []byte, want string) (string, error) {
 	}
 	d := digest.Digest(want)
 	if err := d.Validate(); err != nil {
-		return "", fmt.Errorf("digest %q: %w", want, err)
+		return "", fmt.Errorf("%w %q: %w", errWrongDigest, want, err)
 	}
 	if got := d.Algorithm().FromBytes(data); got != d {
 		return "", fmt.Errorf("%w: %s has the content of %s", errWrongDigest, want, got)
@@ -213,6 +217,13 @@ func verify(data []byte, want string) (string, error) {
 
 // errWrongDigest says that something is not what it is named by.
 var errWrongDigest = errors.New("wrong digest")
+
+// IsDamaged reports whether err says that a registry sent something, but not
+// what was asked for: another digest, more than there can be, or less than it
+// announced.
+func IsDamaged(err error) bool {
+	return errors.Is(err, errWrongDigest) || errors.Is(err, errTooLarge) || errors.Is(err, io.ErrUnexpectedEOF)
+}
 
 func isDigest(identifier string) bool { return strings.Contains(identifier, ":") }
 
@@ -265,10 +276,14 @@ func (r *Repository) do(ctx context.Context, c call) (*http.Response, error) {
 		if resp.StatusCode != http.StatusUnauthorized || len(asked) == 2 {
 			return resp, nil
 		}
+		asked = append(asked, resp)
+		err = r.host.Authorizer.AddResponses(ctx, asked)
+		if errdefs.IsNotImplemented(err) { // it does not say which login it wants
+			return resp, nil
+		}
 		drain(resp)
 		resp.Body.Close()
-		asked = append(asked, resp)
-		if err := r.host.Authorizer.AddResponses(ctx, asked); err != nil {
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -56,7 +56,14 @@ func (r *Repository) WriteBlob(ctx context.Context, data []byte) (string, error)
 	if there, err := r.HasBlob(ctx, dgst); err == nil && there {
 		return dgst, nil
 	}
-	if err := r.upload(ctx, dgst, data); err != nil {
+	err := r.upload(ctx, dgst, data)
+	if HTTPStatus(err) == http.StatusNotFound {
+		// An upload whose answer was lost is gone when it is sent again.
+		if there, headErr := r.HasBlob(ctx, dgst); headErr == nil && there {
+			err = nil
+		}
+	}
+	if err != nil {
 		return "", r.explain(ctx, "writing", dgst, err)
 	}
 	return dgst, nil

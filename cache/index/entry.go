@@ -145,6 +145,15 @@ func (e *SchemaError) Error() string {
 
 // parseEntry reads the entry of the fingerprint want.
 func parseEntry(data []byte, want Fingerprint) (Entry, error) {
+	e, err := parseAny(data)
+	if err == nil && e.Fingerprint != want {
+		return Entry{}, fmt.Errorf("it is the entry of fingerprint %q", e.Fingerprint)
+	}
+	return e, err
+}
+
+// parseAny reads an entry.
+func parseAny(data []byte) (Entry, error) {
 	var e Entry
 	if len(data) > maxEntry {
 		return e, fmt.Errorf("an entry of %d bytes", len(data))
@@ -158,11 +167,8 @@ func parseEntry(data []byte, want Fingerprint) (Entry, error) {
 		}
 		return Entry{}, err
 	}
-	switch {
-	case e.Schema != Schema:
+	if e.Schema != Schema {
 		return Entry{}, &SchemaError{e.Schema}
-	case e.Fingerprint != want:
-		return Entry{}, fmt.Errorf("it is the entry of fingerprint %q", e.Fingerprint)
 	}
 	return e, nil
 }

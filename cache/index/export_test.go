@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// WithNow sets the clock.
-func WithNow(now func() time.Time) LocalOption { return func(l *Local) { l.now = now } }
+// SetNow sets the clock.
+func (l *Local) SetNow(now func() time.Time) { l.now = now }
 
 // HoldLease holds the lease as a Put does that writes blobs.
 func HoldLease(l *Local) (release func()) {

@@ -47,16 +47,13 @@ type Local struct {
 	told   map[string]bool
 }
 
-// A LocalOption changes how a local index is opened.
-type LocalOption func(*Local)
-
-// WithWarn sets the function that is told, once each, of faults that the index
-// works around.
-func WithWarn(warn func(error)) LocalOption { return func(l *Local) { l.warn = warn } }
-
-// WithLimits sets what Close trims the index to. DefaultLimits are used
-// without it.
-func WithLimits(p Policy) LocalOption { return func(l *Local) { l.limits = p } }
+// LocalOptions change how a Local works. The zero value is good.
+type LocalOptions struct {
+	// Warn is told, once for each kind, of faults that the index works around.
+	Warn func(error)
+	// Limits are what Close trims the index to; nil means DefaultLimits.
+	Limits *Policy
+}
 
 // DefaultLimits bound an index: some 70 MB at most in memory and on disk.
 var DefaultLimits = Policy{MaxAge: 90 * 24 * time.Hour, MaxBytes: 512 << 20, MaxEntries: 20_000}
@@ -75,13 +72,16 @@ func DefaultDir(lookupEnv func(string) (string, bool)) string {
 
 // OpenLocal returns the index in dir, which need not exist; with "" it is empty
 // and keeps nothing. Opening reads nothing. Close it after use.
-func OpenLocal(dir string, opts ...LocalOption) *Local {
+func OpenLocal(dir string, opts LocalOptions) *Local {
 	l := &Local{
-		dir: dir, warn: func(error) {}, limits: DefaultLimits, now: time.Now,
+		dir: dir, warn: opts.Warn, limits: DefaultLimits, now: time.Now,
 		hits: map[key]bool{}, told: map[string]bool{}, table: newTable(0),
 	}
-	for _, opt := range opts {
-		opt(l)
+	if l.warn == nil {
+		l.warn = func(error) {}
+	}
+	if opts.Limits != nil {
+		l.limits = *opts.Limits
 	}
 	return l
 }

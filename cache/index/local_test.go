@@ -122,7 +122,7 @@ func TestConcurrentPutsLoseNothing(t *testing.T) {
 		wg.Go(func() {
 			name := fmt.Sprintf("w%d", w)
 			if w%2 == 0 {
-				l := index.OpenLocal(dir, index.WithWarn(func(err error) { t.Error(err) }))
+				l := index.OpenLocal(dir, index.LocalOptions{Warn: func(err error) { t.Error(err) }})
 				for i := range writes {
 					target := fmt.Sprintf("%s-%d", name, i)
 					if err := l.Put(t.Context(), entry(target, target), detail(target), []byte("shared"), []byte(target)); err != nil {
@@ -241,7 +241,7 @@ func BenchmarkOpenAndGet1000(b *testing.B) {
 		fps[i] = fp(fmt.Sprint(i))
 	}
 	for b.Loop() {
-		l := index.OpenLocal(dir)
+		l := index.OpenLocal(dir, index.LocalOptions{})
 		for _, f := range fps {
 			if _, ok := l.Get(f); !ok {
 				b.Fatal("a miss")

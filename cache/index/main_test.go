@@ -71,9 +71,11 @@ func sealed(e index.Entry, d *index.Detail, trees ...string) index.Entry {
 }
 
 // open opens the index in dir. Warnings fail the test.
-func open(t testing.TB, dir string, opts ...index.LocalOption) *index.Local {
+func open(t testing.TB, dir string) *index.Local { return openLimited(t, dir, index.DefaultLimits) }
+
+func openLimited(t testing.TB, dir string, limits index.Policy) *index.Local {
 	t.Helper()
-	l := index.OpenLocal(dir, append(opts, index.WithWarn(func(err error) { t.Errorf("warning: %v", err) }))...)
+	l := index.OpenLocal(dir, index.LocalOptions{Limits: &limits, Warn: func(err error) { t.Errorf("warning: %v", err) }})
 	t.Cleanup(func() {
 		if err := l.Close(); err != nil {
 			t.Error(err)
@@ -86,7 +88,7 @@ func open(t testing.TB, dir string, opts ...index.LocalOption) *index.Local {
 // closed: nothing shall be mended by the way.
 func openQuiet(dir string) (*index.Local, *[]string) {
 	warnings := new([]string)
-	return index.OpenLocal(dir, index.WithWarn(func(err error) { *warnings = append(*warnings, err.Error()) })), warnings
+	return index.OpenLocal(dir, index.LocalOptions{Warn: func(err error) { *warnings = append(*warnings, err.Error()) }}), warnings
 }
 
 func put(t testing.TB, l *index.Local, e index.Entry, d *index.Detail, trees ...string) {
@@ -102,7 +104,7 @@ func put(t testing.TB, l *index.Local, e index.Entry, d *index.Detail, trees ...
 
 // writeMany is what a second process of a test does.
 func writeMany(dir, name string) {
-	l := index.OpenLocal(dir)
+	l := index.OpenLocal(dir, index.LocalOptions{})
 	for i := range writes {
 		target := fmt.Sprintf("%s-%d", name, i)
 		if err := l.Put(contextBackground, entry(target, target), detail(target), []byte("shared"), []byte(target)); err != nil {

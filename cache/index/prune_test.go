@@ -39,7 +39,8 @@ func TestPrune(t *testing.T) {
 			dir := t.TempDir()
 			chmod(t, dir)
 			now := start
-			l := open(t, dir, index.WithNow(func() time.Time { return now }), index.WithLimits(index.Policy{}))
+			l := openLimited(t, dir, index.Policy{})
+			l.SetNow(func() time.Time { return now })
 			for i := range 4 {
 				now = start.Add(time.Duration(i) * day)
 				put(t, l, entry(fmt.Sprint("t", i), fmt.Sprint(i)), detail(fmt.Sprint(i)), "shared")
@@ -128,11 +129,8 @@ func TestCloseTrims(t *testing.T) {
 	dir := t.TempDir()
 	chmod(t, dir)
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	opts := []index.LocalOption{
-		index.WithNow(func() time.Time { return now }),
-		index.WithLimits(index.Policy{MaxEntries: 8, MaxAge: 10 * 24 * time.Hour}),
-	}
-	l := open(t, dir, opts...)
+	l := openLimited(t, dir, index.Policy{MaxEntries: 8, MaxAge: 10 * 24 * time.Hour})
+	l.SetNow(func() time.Time { return now })
 	for i := range 10 {
 		put(t, l, entry(fmt.Sprint("t", i), fmt.Sprint(i)), nil)
 	}
@@ -172,7 +170,8 @@ func TestFault_F23(t *testing.T) {
 	dir := t.TempDir()
 	chmod(t, dir)
 	now := time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC)
-	l := open(t, dir, index.WithNow(func() time.Time { return now }), index.WithLimits(index.Policy{MaxAge: time.Hour}))
+	l := openLimited(t, dir, index.Policy{MaxAge: time.Hour})
+	l.SetNow(func() time.Time { return now })
 	put(t, l, entry("future", "1"), nil)
 	if err := l.Close(); err != nil {
 		t.Fatal(err)

@@ -26,6 +26,7 @@ var allowed = map[string][]string{
 	"lower":             {"config", "graph"},
 	"cache":             {"config", "graph"},
 	"cache/index":       {"registry"},
+	"cache/server":      {},
 	"lint":              {"cache", "config", "graph", "lower"},
 	"draft":             {"config"},
 	"executor":          {"graph"},
