@@ -25,6 +25,7 @@ var allowed = map[string][]string{
 	"history":           {"registry", "store"},
 	"lower":             {"config", "graph"},
 	"cache":             {"config", "graph"},
+	"cache/files":       {},
 	"lint":              {"cache", "config", "graph", "lower"},
 	"draft":             {"config"},
 	"executor":          {"graph"},
