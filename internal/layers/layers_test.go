@@ -27,6 +27,7 @@ var allowed = map[string][]string{
 	"cache":             {"config", "graph"},
 	"cache/index":       {"registry"},
 	"cache/server":      {},
+	"cache/files":       {},
 	"lint":              {"cache", "config", "graph", "lower"},
 	"draft":             {"config"},
 	"executor":          {"graph"},
