@@ -43,6 +43,7 @@ type buildOptions struct {
 	pull      bool
 	quiet     bool
 	metadata  string
+	schedule  scheduleOptions
 
 	holdExports bool // export nothing before every target is evaluated
 	sbom        string
@@ -82,6 +83,7 @@ kept under their tags: see strata images.
 	f.StringVar(&opts.metadata, "metadata-file", "", "write digests and what else the exporters tell to this JSON `file`")
 	f.StringVar(&opts.sbom, "sbom", "", "a bill of materials for all targets: a bool or `parameters`")
 	f.StringVar(&opts.provenance, "provenance", "", "provenance for all targets: a bool or `parameters`")
+	opts.schedule.flags(f)
 	cmd.ValidArgsFunction = a.completeTargets
 	return cmd
 }
@@ -178,6 +180,9 @@ func (r *buildRun) check(*cobra.Command) error {
 	}
 	if r.opts.jobs < 0 {
 		return usageError("--jobs %d: give a number of targets, or 0 for no limit", r.opts.jobs)
+	}
+	if err := r.opts.schedule.check(); err != nil {
+		return err
 	}
 	dir, err := os.Getwd()
 	if err != nil {
@@ -370,7 +375,9 @@ func (r *buildRun) solve(ctx context.Context) ([]executor.TargetResult, error) {
 	r.warn()
 	ctx, stop := r.engine.WatchHealth(ctx)
 	defer stop()
-	results, err := executor.Run(ctx, r.sel.Graph, r.builder, executor.Options{Jobs: r.opts.jobs, KeepGoing: r.opts.keepGoing, HoldExports: r.opts.holdExports},
+	opts := executor.Options{Jobs: r.opts.jobs, KeepGoing: r.opts.keepGoing, HoldExports: r.opts.holdExports}
+	r.opts.schedule.apply(&opts, r.cfg, r.sel.Targets, r.app.records())
+	results, err := executor.Run(ctx, r.sel.Graph, r.builder, opts,
 		func(e executor.Event) {
 			if d, ok := e.(executor.RunDone); ok {
 				d.Started = r.done.Started
