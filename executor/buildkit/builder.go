@@ -44,6 +44,7 @@ type Builder struct {
 	Lower        lower.Options
 	Run          string // id of the run, in records
 	Emit         func(executor.Event)
+	Cache        *cache.Shared // layers of earlier builds in a registry; may be nil
 
 	targets map[string]*config.Target
 	plans   map[string]*target
