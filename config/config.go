@@ -74,6 +74,10 @@ type Config struct {
 	Files map[string]*hcl.File
 	// Warnings are what is suspicious but not wrong.
 	Warnings hcl.Diagnostics
+	// Pools are the sizes of the pools that targets can be in.
+	Pools map[string]int
+	// Cache is the cache that all targets share, nil if none is declared.
+	Cache *CacheBlock
 
 	order  []string         // names of targets, as declared
 	specs  map[string]*spec // by name; blocks of one name merged, inherits not
@@ -198,7 +202,9 @@ func (m *module) config(ctx context.Context, opts LoadOptions, services *compose
 	if relative {
 		c.rebase()
 	}
+	c.Pools, c.Cache = e.poolSizes, e.cacheBlock
 	if m.mode == ModeStrata && !m.unread {
+		m.report(c.checkPools()...)
 		m.report(c.verify(e.unnamed)...)
 	}
 	errs, warnings := collect(m.diags)
@@ -282,6 +288,8 @@ func (e *evaluator) evaluate() {
 	for _, name := range sortedKeys(e.locals) {
 		e.guarded(e.locals[name].Range, func() { e.local(name, e.locals[name].Range) })
 	}
+	e.evaluatePools()
+	e.evaluateCache()
 }
 
 // guarded runs do for the block at rng. A panic in a library on strange input is

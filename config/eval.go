@@ -32,6 +32,8 @@ type evaluator struct {
 
 	localValues map[string]cty.Value
 	whole       map[string]*attributeState // attributes of targets, merged, by target.attribute
+	poolSizes   map[string]int
+	cacheBlock  *CacheBlock
 	git         *repository
 	depth       int // of inheritance that is being followed
 }

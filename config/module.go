@@ -25,6 +25,8 @@ type module struct {
 	groups    []*block
 	shared    map[string]*block // steps blocks
 	templates map[string]*block
+	pools     []*block
+	cache     *block               // all cache blocks as one; may be nil
 	unread    bool                 // a file could not be read or parsed
 	schema    *blockSchema         // of target blocks
 	declared  map[string]hcl.Range // labels, by type, name and file
@@ -77,6 +79,8 @@ var ownFileSchema = &hcl.BodySchema{Blocks: slices.Concat(fileSchema.Blocks, []h
 	{Type: "locals"},
 	{Type: "steps", LabelNames: []string{"name"}},
 	{Type: "template", LabelNames: []string{"name"}},
+	{Type: "pool", LabelNames: []string{"name"}},
+	{Type: "cache"},
 })}
 
 // topLevel is what a file may hold.
@@ -226,6 +230,10 @@ func (m *module) read(body hcl.Body) {
 			m.addSteps(b)
 		case "template":
 			m.addTemplate(b)
+		case "pool":
+			m.pools = m.addBlock(m.pools, b, poolSchema)
+		case "cache":
+			m.addCache(b)
 		}
 	}
 	m.addGlobals(rest)
@@ -286,6 +294,7 @@ func (m *module) addBlock(list []*block, b *hcl.Block, schema *blockSchema) []*b
 		typ: b.Type, name: b.Labels[0], header: b.DefRange, label: b.LabelRanges[0],
 		content: m.content(b, schema),
 	}
+	m.liftDemand(b, out.content)
 	if !validName(out.name) {
 		m.report(problem(out.label, "Invalid name",
 			"%q can not be the name of a %s: only letters, digits, _ and - are allowed.", out.name, b.Type))

@@ -47,6 +47,9 @@ func Blocks() []BlockInfo {
 		{"template", "What several targets have in common, with typed parameters: param.NAME in it. It takes the attributes of a target too.", templateExample, []AttributeInfo{
 			{"params", attributeHelp["template.params"][1], attributeHelp["template.params"][0], "", false},
 		}},
+		blockInfo("resources", "What a target takes of the machine while it is evaluated, inside of a target or template block: see --cpus and --memory of strata build. In JSON there is no such block.", demandExample, demandSchema),
+		blockInfo("pool", "A bound on how many of the targets that name it are evaluated at once.", poolExample, poolSchema),
+		blockInfo("cache", "The cache in a registry that all targets share.", cacheExample, cacheSchema),
 		blockInfo("dynamic", "Makes a step for every element of a value, inside of target and steps blocks: dynamic \"step\". Its block content is the step.", dynamicExample, dynamicSchema),
 	}
 }
@@ -127,13 +130,13 @@ type jsonSchema map[string]any
 func Schema() ([]byte, error) {
 	blocks := jsonSchema{}
 	for _, b := range Blocks() {
-		if b.Name != "validation" && b.Name != "steps" && b.Name != "dynamic" && b.Name != "template" {
+		if b.Name != "validation" && b.Name != "steps" && b.Name != "dynamic" && b.Name != "template" && b.Name != "resources" {
 			blocks[b.Name] = b.schema()
 		}
 	}
 	properties := jsonSchema{"//": jsonSchema{"description": "a comment"}}
 	for name, block := range blocks {
-		if name == "strata" || name == "locals" {
+		if name == "strata" || name == "locals" || name == "cache" {
 			properties[name] = oneOrMore(block) // these have no label
 			continue
 		}

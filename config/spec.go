@@ -43,6 +43,9 @@ type spec struct {
 	extraHosts   map[string]*string
 	policy       []Policy
 	steps        *script
+	cpuDemand    *float64
+	memoryDemand *int64
+	pool         *string
 
 	meant       map[string]string // what some ulimits are in truth
 	base        base              // what paths are relative to
@@ -85,7 +88,7 @@ func (s *spec) target(dir string) *Target {
 		Pull: s.pull != nil && *s.pull, Network: deref(s.network),
 		ShmSize: deref(s.shmSize), Ulimits: s.limits(), Resources: s.resources.plain(),
 		ExtraHosts: values(s.extraHosts), Entitlements: s.entitlements,
-		Call: deref(s.call), Policy: s.policy,
+		Call: deref(s.call), Policy: s.policy, Demand: s.demand(), Pool: deref(s.pool),
 		Range: s.rng, Places: s.places, spec: s,
 	}
 	if s.steps != nil {

@@ -29,6 +29,7 @@ func makeTemplateSchema() *hcl.BodySchema {
 // addTemplate reads a template block.
 func (m *module) addTemplate(b *hcl.Block) {
 	out := &block{typ: b.Type, name: b.Labels[0], header: b.DefRange, label: b.LabelRanges[0], content: m.content(b, templateSchema)}
+	m.liftDemand(b, out.content)
 	m.checkTwice(out)
 	m.templates[out.name] = out
 	if params := out.content.Attributes["params"]; params != nil {

@@ -16,7 +16,6 @@ import (
 	digest "github.com/opencontainers/go-digest"
 
 	"github.com/strata-build/strata/config"
-	"github.com/strata-build/strata/graph"
 )
 
 // A Memo keeps briefs from one run to the next. It may forget, and must answer
@@ -70,8 +69,8 @@ func (e *NeedError) Error() string {
 // or a *NeedError.
 func (l *Lowerer) Brief(name string) (*Brief, error) { return l.briefs[name]() }
 
-// Needs lists what a target needs.
-func (l *Lowerer) Needs(name string) []graph.ID { return l.targets[name].Needs }
+// Target is the target called name, nil if there is none.
+func (l *Lowerer) Target(name string) *config.Target { return l.targets[name] }
 
 // Options are what l was made with.
 func (l *Lowerer) Options() Options { return l.opts }

@@ -40,6 +40,7 @@ type buildOptions struct {
 	requestOptions
 	quiet    bool
 	metadata string
+	schedule scheduleOptions
 
 	holdExports bool // export nothing before every target is evaluated
 	plan        planFlags
@@ -106,6 +107,7 @@ kept under their tags: see strata images.
 	f.StringVar(&opts.metadata, "metadata-file", "", "write digests and what else the exporters tell to this JSON `file`")
 	opts.plan.flags(f)
 	f.StringVar(&opts.planFile, "plan", "", "build what this `file` of strata plan --out says, or nothing if it no longer holds")
+	opts.schedule.flags(f)
 	cmd.ValidArgsFunction = a.completeTargets
 	return cmd
 }
@@ -260,6 +262,9 @@ func (r *buildRun) check(*cobra.Command) error {
 	if r.opts.jobs < 0 {
 		return usageError("--jobs %d: give a number of targets, or 0 for no limit", r.opts.jobs)
 	}
+	if err := r.opts.schedule.check(); err != nil {
+		return err
+	}
 	dir, err := os.Getwd()
 	if err != nil {
 		return withStatus(exitLocal, err)
@@ -317,6 +322,7 @@ func (r *buildRun) open(ctx context.Context) error {
 		BuildFile:    r.buildFile,
 		Lowerer:      p.lowerer,
 		Lower:        p.lowerer.Options(),
+		Cache:        p.shared,
 		Layers:       p.kind == engine.KindEmbedded,
 		Unchanged:    func(ctx context.Context, target string) error { return p.unchanged(ctx, r.decided[target]) },
 	}
@@ -404,6 +410,7 @@ func (r *buildRun) run(ctx context.Context) error {
 	var showErr error
 	shown.Go(func() { showErr = report.Progress(ctx, r.mode, term, r.events) })
 	results, err := r.solve(ctx)
+	r.planning.index.flush(ctx)
 	close(r.events)
 	shown.Wait()
 	_ = showErr // a closed pipe must not change what was built
@@ -431,7 +438,9 @@ func (r *buildRun) solve(ctx context.Context) ([]executor.TargetResult, error) {
 		ctx, stop = r.planning.engine.WatchHealth(ctx)
 		defer stop()
 	}
-	results, err := executor.Run(ctx, r.sel.Graph, &plannedSolver{r}, executor.Options{Jobs: r.opts.jobs, KeepGoing: r.opts.keepGoing, HoldExports: r.opts.holdExports},
+	opts := executor.Options{Jobs: r.opts.jobs, KeepGoing: r.opts.keepGoing, HoldExports: r.opts.holdExports}
+	r.opts.schedule.apply(&opts, r.cfg, r.sel.Targets, r.decided)
+	results, err := executor.Run(ctx, r.sel.Graph, &plannedSolver{r}, opts,
 		func(e executor.Event) {
 			if d, ok := e.(executor.RunDone); ok {
 				d.Started = r.done.Started

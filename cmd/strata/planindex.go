@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"sync"
 
 	"github.com/strata-build/strata/cache/index"
 )
@@ -10,34 +11,62 @@ import (
 // knows, then what the shared repository does.
 type planIndex struct {
 	local   *index.Local
+	remote  *index.Remote // nil if nothing is shared
 	project string
+	load    sync.Once // the remote's snapshots are read when first needed
 }
 
 func newPlanIndex(a *app, project string) *planIndex {
-	local := index.OpenLocal(index.DefaultDir(a.lookupEnv), index.WithWarn(a.warn))
+	local := index.OpenLocal(index.DefaultDir(a.lookupEnv), index.LocalOptions{Warn: a.warn})
 	a.onClose(local.Close)
 	return &planIndex{local: local, project: project}
 }
 
 // Get implements plan.Index.
-func (x *planIndex) Get(_ context.Context, fp index.Fingerprint) (index.Entry, bool) {
-	return x.local.Get(fp)
+func (x *planIndex) Get(ctx context.Context, fp index.Fingerprint) (index.Entry, bool) {
+	if e, ok := x.local.Get(fp); ok {
+		return e, true
+	}
+	if x.remote == nil {
+		return index.Entry{}, false
+	}
+	x.load.Do(func() { x.remote.Load(ctx) })
+	return x.remote.Get(ctx, fp)
 }
 
 // Last implements plan.Index.
 func (x *planIndex) Last(target string) (index.Entry, bool) { return x.local.Latest(x.project, target) }
 
 // Detail implements plan.Index.
-func (x *planIndex) Detail(_ context.Context, e index.Entry) (index.Detail, bool) {
-	return x.local.Detail(e)
+func (x *planIndex) Detail(ctx context.Context, e index.Entry) (index.Detail, bool) {
+	if d, ok := x.local.Detail(e); ok || x.remote == nil {
+		return d, ok
+	}
+	return x.remote.Detail(ctx, e)
 }
 
 // Tree implements plan.Index.
-func (x *planIndex) Tree(_ context.Context, _ index.Entry, digest string) ([]byte, bool) {
-	return x.local.Tree(digest)
+func (x *planIndex) Tree(ctx context.Context, e index.Entry, digest string) ([]byte, bool) {
+	if data, ok := x.local.Tree(digest); ok || x.remote == nil {
+		return data, ok
+	}
+	return x.remote.Tree(ctx, e, digest)
 }
 
 // put keeps a success, here and where it is shared.
 func (x *planIndex) put(ctx context.Context, e index.Entry, d *index.Detail, trees [][]byte) error {
-	return x.local.Put(ctx, e, d, trees...)
+	err := x.local.Put(ctx, e, d, trees...)
+	if x.remote != nil {
+		shared := e
+		shared.Project = "" // a directory of this machine
+		x.remote.Put(ctx, shared, d, trees...)
+	}
+	return err
+}
+
+// flush completes what was shared.
+func (x *planIndex) flush(ctx context.Context) {
+	if x.remote != nil {
+		x.remote.Flush(ctx)
+	}
 }

@@ -34,12 +34,14 @@ type planFlags struct {
 	maxAge       time.Duration
 	refreshBases bool
 	verify       bool
+	cache        cacheOptions
 }
 
 func (o *planFlags) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.force, "force", false, "solve what was asked for even if nothing has changed")
 	f.Var((*ageFlag)(&o.maxAge), "max-age", "solve what was built longer ago than this `age`: 12h, 7d, 2w")
 	f.BoolVar(&o.refreshBases, "refresh-bases", false, "fail if a registry can not say what a base image is now, instead of taking it as it was")
+	o.cache.flags(f)
 	f.BoolVar(&o.verify, "verify", false, "read every file again, whatever its size and times say")
 }
 
@@ -59,6 +61,7 @@ type planning struct {
 	files    *files.Cache
 	memo     *cache.Memo
 	index    *planIndex
+	shared   *cache.Shared // layers in a registry; nil if none are shared
 	places   *delivery.Places
 	client   *registry.Client
 	bases    *registry.Resolver
@@ -100,6 +103,9 @@ func (a *app) newPlanning(ctx context.Context, cfg *config.Config, sel *config.S
 	}
 	a.onClose(p.save)
 	p.index = newPlanIndex(a, cfg.Dir)
+	if err := p.openShared(&p.opts.cache); err != nil {
+		return nil, err
+	}
 	if err := p.expectEngine(ctx); err != nil {
 		return nil, err
 	}

@@ -51,10 +51,11 @@ type Builder struct {
 	Unchanged func(ctx context.Context, target string) error
 	Run       string // id of the run, in records
 	Emit      func(executor.Event)
+	Cache     *cache.Shared // layers of earlier builds in a registry; may be nil
 
-	targets map[string]*config.Target
+	targets map[string]*config.Target // those to solve
+	needed  map[string]*config.Target // those that go into them without being solved
 	plans   map[string]*target
-	hidden  map[graph.ID]bool
 	tracker *tracker
 
 	mu        sync.Mutex
@@ -78,7 +79,7 @@ type target struct {
 func (b *Builder) Prepare(ctx context.Context, targets []*config.Target) error {
 	b.targets = map[string]*config.Target{}
 	b.plans = map[string]*target{}
-	b.hidden = map[graph.ID]bool{}
+	b.needed = map[string]*config.Target{}
 	b.lowered = map[string]*lower.Result{}
 	b.records = map[string]*history.Record{}
 	b.responses = map[string]map[string]string{}
@@ -106,13 +107,16 @@ func (b *Builder) Prepare(ctx context.Context, targets []*config.Target) error {
 // hide introduces the targets that go into others without being solved.
 func (b *Builder) hide(ctx context.Context, needs []graph.ID) {
 	for _, id := range needs {
-		if b.targets[string(id)] != nil || b.hidden[id] {
+		name := string(id)
+		if b.targets[name] != nil || b.needed[name] != nil {
 			continue
 		}
-		b.hidden[id] = true
-		if r, err := b.Lowerer.Result(ctx, string(id)); err == nil && r != nil {
+		t := b.Lowerer.Target(name)
+		b.needed[name] = t
+		if r, err := b.Lowerer.Result(ctx, name); err == nil && r != nil {
+			b.lowered[name] = r
 			b.tracker.addHidden(r)
-			b.hide(ctx, b.Lowerer.Needs(string(id)))
+			b.hide(ctx, t.Needs)
 		}
 	}
 }

@@ -75,12 +75,19 @@ type lab struct {
 	events []executor.Event
 
 	kept   *store.Store
-	remote bool // do as if the engine were a buildkitd of somebody else's
+	cache  *config.CacheBlock // nil is none
+	remote bool               // do as if the engine were a buildkitd of somebody else's
 }
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
-	l := &lab{t: t, dir: t.TempDir(), mirror: testkit.NewRegistry(t)}
+	return newLabOn(t, testkit.NewRegistry(t))
+}
+
+// newLabOn is a lab with an engine of its own and a mirror that others have too.
+func newLabOn(t *testing.T, mirror *testkit.Registry) *lab {
+	t.Helper()
+	l := &lab{t: t, dir: t.TempDir(), mirror: mirror}
 	box, err := testkit.Busybox()
 	if err != nil {
 		t.Fatal(err)
@@ -146,6 +153,9 @@ func (l *lab) builder() *Builder {
 	}
 	for _, w := range l.engine.Workers() {
 		b.Lower.Workers = append(b.Lower.Workers, gwclient.WorkerInfo{ID: w.ID, Platforms: w.Platforms})
+	}
+	if l.cache != nil {
+		b.Cache = l.shared(b)
 	}
 	return b
 }

@@ -43,7 +43,11 @@ func (b *Builder) Solve(ctx context.Context, id graph.ID, ready func() error) (e
 		return b.failed(t, nil, err)
 	}
 	s := &solve{b: b, t: t, r: r, plan: b.plans[t.Name], ready: ready}
+	s.findCaches(ctx)
 	resp, err := s.run(ctx)
+	if err != nil {
+		resp, err = s.retry(ctx, err)
+	}
 	if err != nil {
 		for _, abort := range s.plan.exports.abort {
 			abort()
@@ -56,7 +60,11 @@ func (b *Builder) Solve(ctx context.Context, id graph.ID, ready func() error) (e
 	b.mu.Lock()
 	b.responses[t.Name] = resp.ExporterResponse
 	b.mu.Unlock()
-	return s.result(ctx, resp)
+	res, err := s.result(ctx, resp)
+	if err == nil {
+		s.exportCache(ctx)
+	}
+	return res, err
 }
 
 // loweredNow lowers t if that had to wait for the engine's answer to a parent.
@@ -84,6 +92,10 @@ type solve struct {
 	plan  *target
 	ready func() error
 	held  error // why nothing may be exported
+	told  bool  // ready was called
+
+	imports []client.CacheOptionsEntry // caches to read
+	shared  []client.CacheOptionsEntry // those of them that the cache block stands for
 
 	layers map[string][]engine.Layer // by platform, if the engine told
 
@@ -101,7 +113,7 @@ func (s *solve) run(ctx context.Context) (*client.SolveResponse, error) {
 		LocalMounts:         mounts,
 		OCIStores:           maps.Clone(s.r.Stores),
 		SharedKey:           "strata",
-		CacheImports:        s.plan.imports,
+		CacheImports:        s.imports,
 		CacheExports:        s.plan.cacheTo,
 		Session:             append([]session.Attachable(nil), s.plan.session...),
 		AllowedEntitlements: s.b.Entitlements,
@@ -195,7 +207,7 @@ func (s *solve) build(ctx context.Context, gw gwclient.Client) (*gwclient.Result
 	if err := evaluate(ctx, res); err != nil {
 		return nil, err
 	}
-	if s.r.Foreign != "" {
+	if s.r.Foreign != "" && !s.told {
 		if err := s.adopt(res); err != nil {
 			return nil, err
 		}
@@ -206,7 +218,11 @@ func (s *solve) build(ctx context.Context, gw gwclient.Client) (*gwclient.Result
 			return nil, err
 		}
 	}
-	if s.held = s.ready(); s.held != nil {
+	if !s.told { // by a solve that failed afterwards
+		s.told = true
+		s.held = s.ready()
+	}
+	if s.held != nil {
 		return nil, s.held
 	}
 	return res, nil

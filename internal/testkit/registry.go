@@ -122,6 +122,17 @@ func (r *Registry) Inject(faults ...Fault) {
 	r.faults = append(r.faults, faults...)
 }
 
+// Heal takes all faults away.
+func (r *Registry) Heal() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.faults = nil
+}
+
+// Handler answers like a registry without faults, for a Fault that changes only
+// a part of an answer.
+func (r *Registry) Handler() http.Handler { return r.app }
+
 // Requests lists what was asked so far, as "METHOD /path", oldest first,
 // requests that a fault answered included.
 func (r *Registry) Requests() []string {
@@ -139,13 +150,6 @@ func (r *Registry) Count(pattern string) int {
 		}
 	}
 	return n
-}
-
-// Heal removes all faults.
-func (r *Registry) Heal() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.faults = nil
 }
 
 // Forget empties Requests.
