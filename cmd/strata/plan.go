@@ -36,7 +36,7 @@ With --out the plan is written to a file; strata build --plan FILE builds what i
 says, or refuses if something has changed since. With --detailed-exitcode the exit
 status is 0 if there is nothing to do and 2 if there is.
 ` + exitStatusHelp,
-		Example: "  strata plan\n  strata plan api --json\n  strata plan --push --out plan.json && strata build --plan plan.json",
+		Example: "  strata plan\n  strata plan api --json\n  strata plan --out plan.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.targets = args
 			return a.planCmd(cmd.Context(), cmd, opts)
