@@ -74,7 +74,7 @@ func (r *Repository) Head(ctx context.Context, identifier string) (m Manifest, f
 	if err != nil {
 		return Manifest{}, false, r.explain(ctx, "asking for", identifier, err)
 	}
-	resp.Body.Close()
+	finish(resp)
 	switch resp.StatusCode {
 	case http.StatusOK:
 		m = Manifest{
@@ -105,7 +105,7 @@ func (r *Repository) Manifest(ctx context.Context, identifier string) (m Manifes
 	if err != nil {
 		return Manifest{}, false, r.explain(ctx, "reading", identifier, err)
 	}
-	defer resp.Body.Close()
+	defer finish(resp)
 	if resp.StatusCode == http.StatusNotFound {
 		return Manifest{}, false, nil
 	}
@@ -136,11 +136,10 @@ func (r *Repository) PutManifest(ctx context.Context, identifier, mediaType stri
 	if err != nil {
 		return "", r.explain(ctx, "writing", identifier, err)
 	}
-	defer resp.Body.Close()
+	defer finish(resp)
 	if err := rt.CheckError(resp, http.StatusOK, http.StatusCreated, http.StatusAccepted); err != nil {
 		return "", r.explain(ctx, "writing", identifier, err)
 	}
-	drain(resp)
 	return digest.FromBytes(raw).String(), nil
 }
 
@@ -151,7 +150,7 @@ func (r *Repository) DeleteManifest(ctx context.Context, dgst string) error {
 	if err != nil {
 		return r.explain(ctx, "removing", dgst, err)
 	}
-	defer resp.Body.Close()
+	defer finish(resp)
 	if err := rt.CheckError(resp, http.StatusOK, http.StatusAccepted, http.StatusNotFound); err != nil {
 		return r.explain(ctx, "removing", dgst, err)
 	}
@@ -182,7 +181,7 @@ func (r *Repository) Tags(ctx context.Context) ([]string, error) {
 }
 
 func readTags(resp *http.Response) (tags []string, more bool, err error) {
-	defer resp.Body.Close()
+	defer finish(resp)
 	if resp.StatusCode == http.StatusNotFound {
 		return nil, false, nil
 	}
@@ -281,8 +280,7 @@ func (r *Repository) do(ctx context.Context, c call) (*http.Response, error) {
 		if errdefs.IsNotImplemented(err) { // it does not say which login it wants
 			return resp, nil
 		}
-		drain(resp)
-		resp.Body.Close()
+		finish(resp)
 		if err != nil {
 			return nil, err
 		}
@@ -355,5 +353,9 @@ func readBody(resp *http.Response, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// drain reads the rest of a short answer, so that the connection is used again.
-func drain(resp *http.Response) { _, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) }
+// finish reads the rest of a short answer and closes it, so that the connection
+// is used again.
+func finish(resp *http.Response) {
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
+	_ = resp.Body.Close()
+}

@@ -16,7 +16,7 @@ func (r *Repository) HasBlob(ctx context.Context, dgst string) (bool, error) {
 	if err != nil {
 		return false, r.explain(ctx, "asking for", dgst, err)
 	}
-	resp.Body.Close()
+	finish(resp)
 	if resp.StatusCode == http.StatusNotFound {
 		return false, nil
 	}
@@ -32,7 +32,7 @@ func (r *Repository) ReadBlob(ctx context.Context, dgst string, limit int64) (da
 	if err != nil {
 		return nil, false, r.explain(ctx, "reading", dgst, err)
 	}
-	defer resp.Body.Close()
+	defer finish(resp)
 	if resp.StatusCode == http.StatusNotFound {
 		return nil, false, nil
 	}
@@ -74,11 +74,10 @@ func (r *Repository) upload(ctx context.Context, dgst string, data []byte) error
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
+	defer finish(resp)
 	if err := rt.CheckError(resp, http.StatusAccepted, http.StatusCreated); err != nil {
 		return err
 	}
-	drain(resp)
 	at, err := resp.Location()
 	if err != nil {
 		return fmt.Errorf("an upload without a place: %w", err)
@@ -96,10 +95,9 @@ func (r *Repository) put(ctx context.Context, at *url.URL, data []byte) error {
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
+	defer finish(resp)
 	if err := rt.CheckError(resp, http.StatusCreated, http.StatusOK, http.StatusNoContent); err != nil {
 		return err
 	}
-	drain(resp)
 	return nil
 }

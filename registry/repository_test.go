@@ -356,3 +356,36 @@ func endless(w http.ResponseWriter, _ *http.Request) {
 		}
 	}
 }
+
+// Tokens are fetched when they are asked for, once for what they allow, and
+// again when they have expired.
+func TestRepositoryWithTokens(t *testing.T) {
+	for name, s := range map[string]*tokenServer{
+		"long":  {oauth: true, lives: 1000},
+		"short": {oauth: true, lives: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			host := tokenRegistry(t, s)
+			c := newClient(t, registry.Settings{}, keysOf(t, map[string]string{host: "ann:s3cret"}))
+			repo := must(c.Repository(host + "/app"))
+			for range 5 {
+				m, found, err := c.HeadDigest(t.Context(), host+"/app:1")
+				if err != nil || !found {
+					t.Fatal(found, err)
+				}
+				if err := c.Retag(t.Context(), host+"/app@"+m.Digest, host+"/app:2"); err != nil {
+					t.Fatal(err)
+				}
+				must(repo.WriteBlob(t.Context(), []byte("a blob")))
+			}
+			if name == "long" && s.issued != 2 {
+				t.Errorf("%d tokens were fetched, want one to read and one to write", s.issued)
+			}
+			stranger := newClient(t, registry.Settings{}, keysOf(t, map[string]string{host: "bob:x"}))
+			_, _, err := stranger.HeadDigest(t.Context(), host+"/app:1")
+			if got := registry.HTTPStatus(err); got != http.StatusUnauthorized {
+				t.Errorf("status %d of %v", got, err)
+			}
+		})
+	}
+}

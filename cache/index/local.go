@@ -51,12 +51,15 @@ type Local struct {
 type LocalOptions struct {
 	// Warn is told, once for each kind, of faults that the index works around.
 	Warn func(error)
-	// Limits are what Close trims the index to; nil means DefaultLimits.
+	// Limits are what Close trims the index to; nil means DefaultLimits().
 	Limits *Policy
 }
 
-// DefaultLimits bound an index: some 70 MB at most in memory and on disk.
-var DefaultLimits = Policy{MaxAge: 90 * 24 * time.Hour, MaxBytes: 512 << 20, MaxEntries: 20_000}
+// DefaultLimits are what an index is trimmed to if nothing else is said: 90
+// days, 512 MiB, 20,000 entries.
+func DefaultLimits() Policy {
+	return Policy{MaxAge: 90 * 24 * time.Hour, MaxBytes: 512 << 20, MaxEntries: 20_000}
+}
 
 // DefaultDir returns the directory of the user's index: strata/index in the
 // user's cache directory, "" if there is none.
@@ -74,7 +77,7 @@ func DefaultDir(lookupEnv func(string) (string, bool)) string {
 // and keeps nothing. Opening reads nothing. Close it after use.
 func OpenLocal(dir string, opts LocalOptions) *Local {
 	l := &Local{
-		dir: dir, warn: opts.Warn, limits: DefaultLimits, now: time.Now,
+		dir: dir, warn: opts.Warn, limits: DefaultLimits(), now: time.Now,
 		hits: map[key]bool{}, told: map[string]bool{}, table: newTable(0),
 	}
 	if l.warn == nil {

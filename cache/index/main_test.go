@@ -71,7 +71,7 @@ func sealed(e index.Entry, d *index.Detail, trees ...string) index.Entry {
 }
 
 // open opens the index in dir. Warnings fail the test.
-func open(t testing.TB, dir string) *index.Local { return openLimited(t, dir, index.DefaultLimits) }
+func open(t testing.TB, dir string) *index.Local { return openLimited(t, dir, index.DefaultLimits()) }
 
 func openLimited(t testing.TB, dir string, limits index.Policy) *index.Local {
 	t.Helper()

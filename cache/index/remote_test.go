@@ -153,6 +153,24 @@ func TestRequests(t *testing.T) {
 	quiet(t, m)
 }
 
+// Many requests go over few connections.
+func TestConnections(t *testing.T) {
+	reg := testkit.NewRegistry(t)
+	before := reg.Connections()
+	m := fresh(t, []string{reg.Host + "/shop/cache"}, nil)
+	var fps []index.Fingerprint
+	for i := range 200 {
+		fps = append(fps, fp(fmt.Sprint(i)))
+	}
+	m.GetAll(t.Context(), fps)
+	if n := reg.Connections() - before; n < 1 || n > 8 {
+		t.Errorf("%d connections for 200 requests, want 8 at most", n)
+	}
+	if n := reg.Count("^GET "); n != 200 {
+		t.Errorf("%d requests, want 200", n)
+	}
+}
+
 // Listings and the config are sent once, whoever has sent them.
 func TestRequestsOfWriting(t *testing.T) {
 	reg := testkit.NewRegistry(t)
@@ -316,5 +334,26 @@ func TestNewRemoteRefusesNonsense(t *testing.T) {
 		if _, err := index.NewRemote(client(t), index.RemoteOptions{Scopes: scopes}); err == nil {
 			t.Errorf("%v was taken", scopes)
 		}
+	}
+}
+
+// BenchmarkFreshMachine200 is a run on a machine without any state, in which
+// none of 200 targets changed.
+func BenchmarkFreshMachine200(b *testing.B) {
+	for what, load := range map[string]bool{"snapshot": true, "tags": false} {
+		b.Run(what, func(b *testing.B) {
+			reg := testkit.NewRegistry(b)
+			repo := reg.Host + "/shop/cache"
+			fps := publish(b, repo, 200, nil)
+			for b.Loop() {
+				m := fresh(b, []string{repo}, nil)
+				if load {
+					m.Load(b.Context())
+				}
+				if n := len(m.GetAll(b.Context(), fps)); n != 200 {
+					b.Fatal(n)
+				}
+			}
+		})
 	}
 }

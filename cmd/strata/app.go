@@ -38,6 +38,7 @@ func commands(a *app) []*cobra.Command {
 		newImageCmd(a),
 		newHistoryCmd(a),
 		newEngineCmd(a),
+		newCacheCmd(a),
 		newDuCmd(a),
 		newSchemaCmd(a),
 		newDocsCmd(),

@@ -34,7 +34,7 @@ type planFlags struct {
 	maxAge       time.Duration
 	refreshBases bool
 	verify       bool
-	cache        cacheOptions
+	cache        sharedOptions
 }
 
 func (o *planFlags) flags(f *pflag.FlagSet) {

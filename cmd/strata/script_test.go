@@ -34,8 +34,15 @@ func TestScripts(t *testing.T) {
 			env.Setenv("NO_COLOR", "1")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status},
+		Cmds: scriptCmds(),
 	})
+}
+
+// scriptCmds are the commands that scripts have beside those of testscript.
+func scriptCmds() map[string]func(*testscript.TestScript, bool, []string) {
+	cmds := cacheCmds()
+	cmds["status"] = status
+	return cmds
 }
 
 // status runs a command and checks its exit status: status 2 strata check.

@@ -15,8 +15,8 @@ import (
 	"github.com/strata-build/strata/config"
 )
 
-// cacheOptions are the flags that overrule the cache block of a build file.
-type cacheOptions struct {
+// sharedOptions are the flags that overrule the cache block of a build file.
+type sharedOptions struct {
 	repository string
 	scopes     []string
 	write      bool
@@ -24,7 +24,7 @@ type cacheOptions struct {
 	flagSet    *pflag.FlagSet
 }
 
-func (o *cacheOptions) flags(f *pflag.FlagSet) {
+func (o *sharedOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.repository, "cache-repository", "", "share results and layers in this `repository`; overrules the cache block")
 	f.StringArrayVar(&o.scopes, "cache-scope", nil, "read the shared cache of this `scope`, repeatable; the first is the one to write")
 	f.BoolVar(&o.write, "cache-write", false, "write the shared cache")
@@ -33,7 +33,7 @@ func (o *cacheOptions) flags(f *pflag.FlagSet) {
 }
 
 // block is the shared cache that counts, nil if there is none.
-func (o *cacheOptions) block(cfg *config.Config) (*config.CacheBlock, error) {
+func (o *sharedOptions) block(cfg *config.Config) (*config.CacheBlock, error) {
 	if o.off {
 		return nil, nil
 	}
@@ -49,7 +49,7 @@ func (o *cacheOptions) block(cfg *config.Config) (*config.CacheBlock, error) {
 }
 
 // openShared opens the shared cache of the run, if it has one.
-func (p *planning) openShared(opts *cacheOptions) error {
+func (p *planning) openShared(opts *sharedOptions) error {
 	block, err := opts.block(p.cfg)
 	if err != nil || block == nil {
 		return err

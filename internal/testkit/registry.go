@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -31,6 +32,7 @@ type Registry struct {
 	server *httptest.Server
 
 	mu       sync.Mutex
+	conns    int
 	requests []string
 	faults   []Fault
 	user     string
@@ -84,7 +86,15 @@ func StartRegistry() *Registry {
 	}}
 	config.HTTP.Secret = "the uploads of one test"
 	r := &Registry{app: handlers.NewApp(context.Background(), config)}
-	r.server = httptest.NewServer(r.middleware(r.app))
+	r.server = httptest.NewUnstartedServer(r.middleware(r.app))
+	r.server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.conns++
+		}
+	}
+	r.server.Start()
 	r.Host = strings.TrimPrefix(r.server.URL, "http://")
 	return r
 }
@@ -150,6 +160,14 @@ func (r *Registry) Count(pattern string) int {
 		}
 	}
 	return n
+}
+
+// Connections is how many connections were opened to the registry so far, those
+// of the test itself included.
+func (r *Registry) Connections() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.conns
 }
 
 // Forget empties Requests.
