@@ -72,7 +72,7 @@ func (l *lister) find(root, rel string) (*entry, error) {
 	for {
 		first, rest, more := strings.Cut(name, "/")
 		entries, err := l.read(dir)
-		i, ok := slices.BinarySearchFunc(entries, first, func(e *entry, n string) int { return strings.Compare(e.name, n) })
+		i, ok := slices.BinarySearchFunc(entries, first, byName)
 		if !ok {
 			if err == nil {
 				err = fs.ErrNotExist
