@@ -103,7 +103,6 @@ func hashContent(ctx context.Context, h hash.Hash, path string, want stamp, c *c
 		return err
 	}
 	defer f.Close()
-	c.reads.Add(1)
 	look := func() (stamp, error) {
 		var st unix.Stat_t
 		if err := unix.Fstat(int(f.Fd()), &st); err != nil {
@@ -114,6 +113,7 @@ func hashContent(ctx context.Context, h hash.Hash, path string, want stamp, c *c
 	if err := same(want, look); err != nil {
 		return err
 	}
+	c.read(path)
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	for {

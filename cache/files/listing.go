@@ -20,8 +20,18 @@ type lister struct {
 	folders map[string]*folder // by absolute path
 }
 
-// counts are the system calls made, for tests.
-type counts struct{ dirs, stats, reads atomic.Int64 }
+// counts are what was asked of the disk, for tests.
+type counts struct {
+	dirs, stats, reads atomic.Int64
+	reading            func(path string) // called while a file is open, if not nil
+}
+
+func (c *counts) read(path string) {
+	c.reads.Add(1)
+	if c.reading != nil {
+		c.reading(path)
+	}
+}
 
 type folder struct {
 	once    sync.Once

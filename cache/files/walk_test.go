@@ -15,7 +15,7 @@ import (
 // however the tree changes between commands; and two states of a tree have the
 // same digest if and only if the same would be sent.
 func TestListIsWhatIsSent(t *testing.T) {
-	for seed := range int64(40) {
+	for seed := range int64(30) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			g := newGrower(t, seed)
 			for range 60 {
@@ -46,8 +46,10 @@ func checkSent(t *testing.T, home string, s Set, seen map[string]string, step st
 	if len(got)+len(want) > 0 && !reflect.DeepEqual(got, want) {
 		t.Fatalf("after %q, %+v\ngot  %v\nwant %v", step, s, got, want)
 	}
-	if err := c.Save(); err != nil {
-		t.Fatal(err)
+	if len(seen)%3 == 0 { // the next ones look with an older stat cache
+		if err := c.Save(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	content := fmt.Sprint(want)
 	if old, ok := seen[content]; ok && old != sum {
