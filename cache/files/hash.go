@@ -163,9 +163,11 @@ func explain(path string, err error) error {
 		err = perr.Err
 	}
 	if errors.Is(err, fs.ErrPermission) {
+		mode := "unknown" // its directory cannot be entered
 		if fi, lerr := os.Lstat(path); lerr == nil {
-			err = fmt.Errorf("%w (mode %s); make it readable, or exclude it in .dockerignore", err, fi.Mode())
+			mode = fi.Mode().String()
 		}
+		err = fmt.Errorf("%w (mode %s); make it readable, or exclude it in .dockerignore", err, mode)
 	}
 	return &Error{Path: path, Err: err}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ type lister struct {
 	counts  *counts
 	mu      sync.Mutex
 	folders map[string]*folder // by absolute path
+	roots   map[string]string  // by Set.Dir, what it is without links
 }
 
 // counts are what was asked of the disk, for tests.
@@ -48,7 +50,33 @@ type entry struct {
 }
 
 func newLister(c *counts) *lister {
-	return &lister{counts: c, folders: map[string]*folder{}}
+	return &lister{counts: c, folders: map[string]*folder{}, roots: map[string]string{}}
+}
+
+// root follows the links to dir, as fsutil.NewFS does. "/" is "".
+func (l *lister) root(dir string) (string, error) {
+	l.mu.Lock()
+	root, ok := l.roots[dir]
+	l.mu.Unlock()
+	if ok {
+		return root, nil
+	}
+	root, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return "", explain(dir, err)
+	}
+	st, err := lstat(root)
+	if err != nil {
+		return "", explain(dir, err)
+	}
+	if !st.isDir() {
+		return "", &Error{Path: dir, Err: unix.ENOTDIR}
+	}
+	root = strings.TrimSuffix(root, "/")
+	l.mu.Lock()
+	l.roots[dir] = root
+	l.mu.Unlock()
+	return root, nil
 }
 
 // read returns the entries of the directory dir. With an error the entries read

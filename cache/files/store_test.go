@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -146,6 +147,37 @@ func TestMergeSeesHiddenChanges(t *testing.T) {
 	}
 }
 
+// A Save that failed loses nothing: the next one writes it, and does not take
+// the generation of another command for its own.
+func TestSaveFails(t *testing.T) {
+	tr, home := shop(t), t.TempDir()
+	smallCache(t, tr, home)
+	c := Open(home, Options{Now: later})
+	start := c.Generation(tr.dir)
+	tr.rewrite("app/main.go", "app/MAIN.go")
+	want := digestOf(t, c, tr.set())
+	tr.must(os.Rename(home, home+".away"))
+	tr.must(os.WriteFile(home, nil, 0o600))
+	if err := c.Save(); err == nil || !strings.Contains(err.Error(), home) {
+		t.Fatalf("got %v", err)
+	}
+	alone := c.Generation(tr.dir)
+	tr.must(os.Remove(home))
+	tr.must(os.Rename(home+".away", home))
+	other := Open(home, Options{Now: later})
+	digestOf(t, other, tr.set("lib"))
+	tr.must(other.Save())
+	tr.must(c.Save())
+	after := c.Generation(tr.dir)
+	if after == start || alone == start || alone == after {
+		t.Errorf("generations %s, %s, %s", start, alone, after)
+	}
+	c = Open(home, Options{Now: later})
+	if digestOf(t, c, tr.set()) != want || c.counts.reads.Load() != 0 || c.Generation(tr.dir) != after {
+		t.Error("something was lost")
+	}
+}
+
 // What is used stays, what was not used for long goes, also with a clock that
 // jumps.
 func TestOldThingsAreDropped(t *testing.T) {
@@ -227,7 +259,7 @@ func FuzzLoad(f *testing.F) {
 		for _, d := range in.dirs {
 			d.load()
 		}
-		again, err := decodeImage(in.encode(0, maxBytes))
+		again, err := decodeImage(in.encode(in.pack(0, maxBytes), 0))
 		if err != nil || len(again.sets) != len(in.sets) || len(again.dirs) != len(in.dirs) {
 			t.Fatalf("written again: %v", err)
 		}
