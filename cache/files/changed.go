@@ -14,11 +14,12 @@ import (
 // nothing.
 func (c *Cache) Changed(ctx context.Context, s Set, t *Tree) ([]string, error) {
 	s.Dir = filepath.Clean(s.Dir)
-	root, err := resolve(s.Dir)
+	l := newLister(&c.counts)
+	root, err := l.root(s.Dir)
 	if err != nil {
 		return nil, err
 	}
-	nodes, err := walk(ctx, newLister(&c.counts), root, s)
+	nodes, err := walk(ctx, l, root, s)
 	if err != nil {
 		return nil, err
 	}

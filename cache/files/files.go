@@ -165,14 +165,15 @@ func cancelled(err error) bool {
 
 // List returns the entries of s, sorted by path.
 func (c *Cache) List(ctx context.Context, s Set) ([]File, error) {
+	s.Dir = filepath.Clean(s.Dir)
 	t, err := c.Digest(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	nodes, records := t.nodes, t.records
 	if records == nil {
-		dir := c.store.section(filepath.Clean(s.Dir))
-		root, err := resolve(s.Dir)
+		dir := c.store.section(s.Dir)
+		root, err := c.list.root(s.Dir)
 		if err != nil {
 			return nil, err
 		}

@@ -103,7 +103,6 @@ func hashContent(ctx context.Context, h hash.Hash, path string, want stamp, c *c
 		return err
 	}
 	defer f.Close()
-	c.reads.Add(1)
 	look := func() (stamp, error) {
 		var st unix.Stat_t
 		if err := unix.Fstat(int(f.Fd()), &st); err != nil {
@@ -114,6 +113,7 @@ func hashContent(ctx context.Context, h hash.Hash, path string, want stamp, c *c
 	if err := same(want, look); err != nil {
 		return err
 	}
+	c.read(path)
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	for {
@@ -163,9 +163,11 @@ func explain(path string, err error) error {
 		err = perr.Err
 	}
 	if errors.Is(err, fs.ErrPermission) {
+		mode := "unknown" // its directory cannot be entered
 		if fi, lerr := os.Lstat(path); lerr == nil {
-			err = fmt.Errorf("%w (mode %s); make it readable, or exclude it in .dockerignore", err, fi.Mode())
+			mode = fi.Mode().String()
 		}
+		err = fmt.Errorf("%w (mode %s); make it readable, or exclude it in .dockerignore", err, mode)
 	}
 	return &Error{Path: path, Err: err}
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"maps"
 	"slices"
 )
 
@@ -73,35 +72,39 @@ func decodeImage(b []byte) (*image, error) {
 	return in, nil
 }
 
-// encode returns in with a new id. What was not used for long is left out, and
-// of the rest what was used least if it would take more than limit bytes.
-func (in *image) encode(today uint32, limit int) []byte {
-	_, _ = rand.Read(in.id[:]) // never fails since Go 1.24
-	var names []string
-	total := 0
-	for _, d := range slices.SortedFunc(maps.Values(in.dirs), func(a, b *section) int {
-		return cmp.Or(-cmp.Compare(a.day, b.day), cmp.Compare(a.dir, b.dir))
-	}) {
-		d.mu.Lock()
-		raw, _ := d.encode(today)
-		d.mu.Unlock()
-		if d.day+keepDays < today || total+len(raw) > limit {
-			continue
-		}
-		total += len(raw)
-		names = append(names, d.dir)
+// pack returns the sections to write: those used lately, and of them those used
+// last if all would take more than limit bytes.
+func (in *image) pack(today uint32, limit int) []packed {
+	var dirs []packed
+	for _, d := range in.dirs {
+		dirs = append(dirs, d.pack(today))
 	}
-	slices.Sort(names)
+	slices.SortFunc(dirs, func(a, b packed) int {
+		return cmp.Or(-cmp.Compare(a.day, b.day), cmp.Compare(a.dir, b.dir))
+	})
+	total := 0
+	return slices.DeleteFunc(dirs, func(d packed) bool {
+		drop := d.day+keepDays < today || total+len(d.raw) > limit
+		if !drop {
+			total += len(d.raw)
+		}
+		return drop
+	})
+}
 
-	head := append(make([]byte, 0, 64*len(names)+160*len(in.sets)), in.id[:]...)
-	head = binary.AppendUvarint(head, uint64(len(names)))
+// encode returns dirs and their Sets as a file, with a new id.
+func (in *image) encode(dirs []packed, today uint32) []byte {
+	_, _ = rand.Read(in.id[:]) // never fails since Go 1.24
+	head := append(make([]byte, 0, 64*len(dirs)+160*len(in.sets)), in.id[:]...)
+	head = binary.AppendUvarint(head, uint64(len(dirs)))
 	index := map[string]int{}
-	for i, name := range names {
-		d := in.dirs[name]
-		index[name] = i
-		head = appendString(head, name)
+	total := 0
+	for i, d := range dirs {
+		total += len(d.raw)
+		index[d.dir] = i
+		head = appendString(head, d.dir)
 		head = append(head, d.nonce[:]...)
-		head = binary.AppendUvarint(head, uint64(min(d.day, today)))
+		head = binary.AppendUvarint(head, uint64(d.day))
 		head = binary.AppendUvarint(head, uint64(len(d.raw)))
 		head = append(head, d.sum[:]...)
 	}
@@ -112,8 +115,8 @@ func (in *image) encode(today uint32, limit int) []byte {
 	sum := sha256.Sum256(head)
 	b = append(b, sum[:]...)
 	b = append(b, head...)
-	for _, name := range names {
-		b = append(b, in.dirs[name].raw...)
+	for _, d := range dirs {
+		b = append(b, d.raw...)
 	}
 	return b
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -18,10 +19,21 @@ type lister struct {
 	counts  *counts
 	mu      sync.Mutex
 	folders map[string]*folder // by absolute path
+	roots   map[string]string  // by Set.Dir, what it is without links
 }
 
-// counts are the system calls made, for tests.
-type counts struct{ dirs, stats, reads atomic.Int64 }
+// counts are what was asked of the disk, for tests.
+type counts struct {
+	dirs, stats, reads atomic.Int64
+	reading            func(path string) // called while a file is open, if not nil
+}
+
+func (c *counts) read(path string) {
+	c.reads.Add(1)
+	if c.reading != nil {
+		c.reading(path)
+	}
+}
 
 type folder struct {
 	once    sync.Once
@@ -38,7 +50,33 @@ type entry struct {
 }
 
 func newLister(c *counts) *lister {
-	return &lister{counts: c, folders: map[string]*folder{}}
+	return &lister{counts: c, folders: map[string]*folder{}, roots: map[string]string{}}
+}
+
+// root follows the links to dir, as fsutil.NewFS does. "/" is "".
+func (l *lister) root(dir string) (string, error) {
+	l.mu.Lock()
+	root, ok := l.roots[dir]
+	l.mu.Unlock()
+	if ok {
+		return root, nil
+	}
+	root, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return "", explain(dir, err)
+	}
+	st, err := lstat(root)
+	if err != nil {
+		return "", explain(dir, err)
+	}
+	if !st.isDir() {
+		return "", &Error{Path: dir, Err: unix.ENOTDIR}
+	}
+	root = strings.TrimSuffix(root, "/")
+	l.mu.Lock()
+	l.roots[dir] = root
+	l.mu.Unlock()
+	return root, nil
 }
 
 // read returns the entries of the directory dir. With an error the entries read
@@ -72,7 +110,7 @@ func (l *lister) find(root, rel string) (*entry, error) {
 	for {
 		first, rest, more := strings.Cut(name, "/")
 		entries, err := l.read(dir)
-		i, ok := slices.BinarySearchFunc(entries, first, func(e *entry, n string) int { return strings.Compare(e.name, n) })
+		i, ok := slices.BinarySearchFunc(entries, first, byName)
 		if !ok {
 			if err == nil {
 				err = fs.ErrNotExist

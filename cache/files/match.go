@@ -43,7 +43,7 @@ func (m *matcher) match(l *lister, s Set, file string) (bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.filter == nil {
-		root, err := resolve(s.Dir)
+		root, err := l.root(s.Dir)
 		if err != nil {
 			return false, err
 		}

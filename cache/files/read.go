@@ -6,10 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -19,7 +17,7 @@ import (
 
 // look looks at s: at the stamps, and at files only if those tell nothing.
 func (c *Cache) look(ctx context.Context, k key, s Set) (*Tree, error) {
-	root, err := resolve(s.Dir)
+	root, err := c.list.root(s.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -41,25 +39,6 @@ func (c *Cache) look(ctx context.Context, k key, s Set) (*Tree, error) {
 	t := newTree(nodes, records, now)
 	c.store.keep(k, s.Dir, t, now)
 	return t, nil
-}
-
-// resolve follows the links to dir, as fsutil.NewFS does.
-func resolve(dir string) (string, error) {
-	root, err := filepath.EvalSymlinks(dir)
-	if err != nil {
-		return "", explain(dir, err)
-	}
-	st, err := lstat(root)
-	if err != nil {
-		return "", explain(dir, err)
-	}
-	if !st.isDir() {
-		return "", &Error{Path: dir, Err: syscall.ENOTDIR}
-	}
-	if root == "/" {
-		root = ""
-	}
-	return root, nil
 }
 
 // read returns the record of each node: the kept one if it can be trusted, else

@@ -42,9 +42,7 @@ func (s *store) takeDirty() bool {
 	dirty := s.dirty
 	s.dirty = false
 	for _, d := range s.dirs {
-		d.mu.Lock()
-		dirty = dirty || d.changed
-		d.mu.Unlock()
+		dirty = dirty || d.unsaved()
 	}
 	return dirty
 }
@@ -59,9 +57,13 @@ func (s *store) write() error {
 	s.mu.Lock()
 	out := image{sets: maps.Clone(s.sets), dirs: maps.Clone(s.dirs)}
 	s.mu.Unlock()
-	data := out.encode(dayOf(s.now().UnixNano()), s.limit)
-	if err := atomicwriter.WriteFile(s.path, data, 0o600); err != nil {
+	today := dayOf(s.now().UnixNano())
+	dirs := out.pack(today, s.limit)
+	if err := atomicwriter.WriteFile(s.path, out.encode(dirs, today), 0o600); err != nil {
 		return err
+	}
+	for _, p := range dirs {
+		out.dirs[p.dir].written(p)
 	}
 	s.mu.Lock()
 	s.id = out.id
@@ -94,10 +96,12 @@ func (s *section) merge(d *section) {
 	if !s.renewed {
 		s.nonce = d.nonce
 	}
-	if s.entries == nil || !s.changed {
+	if s.edits == s.saved {
 		s.entries, s.raw, s.sum = nil, d.raw, d.sum
+		s.day = max(s.day, d.day)
 		return
 	}
+	s.edits++
 	d.load()
 	for path, theirs := range d.entries {
 		mine := s.entries[path]

@@ -20,17 +20,18 @@ type section struct {
 
 	mu      sync.Mutex
 	nonce   [16]byte // changes when a change was hidden, see Cache.Generation
-	renewed bool     // this Cache has changed nonce
+	renewed bool     // nonce is not that on disk
 	day     uint32   // last use
 	raw     []byte   // encoded records, not yet checked against sum
 	sum     [32]byte
 	entries map[string]*record // nil until decoded
-	changed bool               // entries differ from raw
+	edits   int                // how often entries changed
+	saved   int                // edits that are on disk
 	damaged func()             // called once if raw is not what sum says
 }
 
 func newSection(dir string, day uint32) *section {
-	s := &section{dir: dir, day: day, entries: map[string]*record{}, changed: true, damaged: func() {}}
+	s := &section{dir: dir, day: day, entries: map[string]*record{}, edits: 1, damaged: func() {}}
 	s.renew()
 	return s
 }
@@ -48,7 +49,8 @@ func (s *section) load() {
 	}
 	entries, ok := decodeRecords(s.raw, s.sum)
 	if !ok {
-		entries, s.changed = map[string]*record{}, true
+		entries = map[string]*record{}
+		s.edits++
 		s.renew()
 		s.damaged()
 	}
@@ -68,7 +70,8 @@ func (s *section) records(nodes []node, now time.Time) []*record {
 			fresh := *r
 			fresh.day = today
 			r = &fresh
-			s.entries[n.path], s.changed = r, true
+			s.entries[n.path] = r
+			s.edits++
 		}
 		list[i] = r
 	}
@@ -90,7 +93,8 @@ func (s *section) put(path string, r *record) {
 	if old := s.entries[path]; old != nil && hidden(old, r) {
 		s.renew()
 	}
-	s.entries[path], s.changed = r, true
+	s.entries[path] = r
+	s.edits++
 }
 
 // hidden says whether BuildKit's incremental transfer, which compares size,
@@ -105,15 +109,55 @@ func hidden(old, now *record) bool {
 	return b.mtime < a.mtime || b.mtime == a.mtime && b.size == a.size && b.mode == a.mode
 }
 
-// encode returns the records and their sum.
-func (s *section) encode(today uint32) ([]byte, [32]byte) {
-	if s.entries == nil || !s.changed {
-		return s.raw, s.sum
+// packed is a section as it is written.
+type packed struct {
+	dir   string
+	nonce [16]byte
+	day   uint32
+	raw   []byte
+	sum   [32]byte
+	edits int
+}
+
+// pack returns s as it is now. Records that were not used for long are left out,
+// if there is anything to write at all.
+func (s *section) pack(today uint32) packed {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.edits != s.saved {
+		maps.DeleteFunc(s.entries, func(_ string, r *record) bool { return r.day+keepDays < today })
+		s.raw = encodeRecords(s.entries)
+		s.sum = sha256.Sum256(s.raw)
 	}
-	maps.DeleteFunc(s.entries, func(_ string, r *record) bool { return r.day+keepDays < today })
-	s.raw = encodeRecords(s.entries)
-	s.sum, s.changed = sha256.Sum256(s.raw), false
-	return s.raw, s.sum
+	return packed{s.dir, s.nonce, min(s.day, today), s.raw, s.sum, s.edits}
+}
+
+// written marks that p is on disk.
+func (s *section) written(p packed) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.saved = p.edits
+	if s.nonce == p.nonce {
+		s.renewed = false
+	}
+}
+
+// unsaved says whether there is something to write.
+func (s *section) unsaved() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.edits != s.saved || s.renewed
+}
+
+// use marks that s is used today, and says whether that is worth writing.
+func (s *section) use(today uint32) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.day+refreshDays >= today {
+		return false
+	}
+	s.day = today
+	return true
 }
 
 // recordSize is the least a record takes.

@@ -93,8 +93,8 @@ func (s *store) section(dir string) *section {
 		d = newSection(dir, today)
 		s.dirs[dir] = d
 	}
-	if d.day+refreshDays < today {
-		d.day, s.dirty = today, true
+	if d.use(today) {
+		s.dirty = true
 	}
 	return d
 }

@@ -32,6 +32,9 @@ func walk(ctx context.Context, l *lister, root string, s Set) ([]node, error) {
 	if err != nil {
 		return nil, v.explain(err)
 	}
+	if v.fence, err = newFence(v, s); err != nil {
+		return nil, v.explain(err)
+	}
 	v.links = false // only FollowPaths asks where a link leads
 	var nodes []node
 	err = filter.Walk(ctx, "/", func(p string, _ fs.DirEntry, err error) error {
@@ -92,6 +95,7 @@ type view struct {
 	root    string
 	l       *lister
 	links   bool // read the targets of links
+	fence   fence
 	chain   []item
 	rootErr error
 }
@@ -153,7 +157,7 @@ func (v *view) below(dir, rel string, d fs.DirEntry, fn fs.WalkDirFunc) error {
 			return err
 		}
 	}
-	for _, e := range entries {
+	for _, e := range v.fence.inside(rel, entries) {
 		p := e.name
 		if rel != "" {
 			p = rel + "/" + e.name
