@@ -267,7 +267,7 @@ func pinnedURL(c string) bool {
 // wholeLocals are the request's directories with all that is not ignored.
 func wholeLocals(req *Request) ([]Local, error) {
 	var out []Local
-	for _, name := range slices.Sorted(maps.Keys(req.Locals)) {
+	for _, name := range req.localNames() {
 		l := Local{Dir: req.Locals[name]}
 		if name == localDockerfile {
 			l.Include = []string{req.Attrs["filename"], req.Attrs["filename"] + ".dockerignore"}
