@@ -251,9 +251,8 @@ func (r *Result) foreignBrief(b *Brief) error {
 			b.Unpinned = append(b.Unpinned, v)
 		}
 	}
-	if b.Frontend == "" && len(b.Unpinned) == 0 {
-		b.Unpinned = append(b.Unpinned, "what its Dockerfile names") // FROM and ADD are not read here
-	}
+	// FROM and ADD are not read here, and a front end may do as it likes.
+	b.Unpinned = append(b.Unpinned, "what its Dockerfile names")
 	return nil
 }
 
