@@ -1,6 +1,7 @@
 package lower
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -305,6 +306,41 @@ func (l *Lowerer) result(ctx context.Context, name string) (*Result, error) {
 	res, err := Lower(ctx, t, parents, l.opts)
 	l.results[name] = &outcome{res, err}
 	return res, err
+}
+
+// A ChangedError says that what a target is lowered from was changed after its
+// brief was made.
+type ChangedError struct {
+	Target string
+	What   string // a file or an image; "" if it can not be told
+}
+
+func (e *ChangedError) Error() string {
+	return fmt.Sprintf("what target %q is made from was changed meanwhile: %s", e.Target, cmp.Or(e.What, "an image"))
+}
+
+// Agree checks that the target's LLB is what its brief tells, which may have
+// been made of older files or by an earlier run. Its error is a *ChangedError.
+func (l *Lowerer) Agree(ctx context.Context, name string) error {
+	b, err := l.Brief(name)
+	if err != nil || b.Foreign != "" {
+		return err
+	}
+	r, err := l.Result(ctx, name)
+	if err != nil || r == nil {
+		return err
+	}
+	shape, _, err := shapeOf(r)
+	if err != nil || shape == b.Shape {
+		return err
+	}
+	changed := &ChangedError{Target: name}
+	for _, read := range b.Reads {
+		if !read.unchanged() {
+			changed.What = rel(l.opts.Dir, read.Path)
+		}
+	}
+	return changed
 }
 
 // Renew forgets what was lowered before the generation of one of its directories

@@ -2,6 +2,7 @@ package lower
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -144,5 +145,27 @@ func TestMemoLooksAtFiles(t *testing.T) {
 				t.Errorf("lowered again: %t, want %t", stored, change.missed)
 			}
 		})
+	}
+}
+
+// TestAgreeNoticesALaterDockerfile changes a Dockerfile between a brief that the
+// memo answers and the LLB that is sent.
+func TestAgreeNoticesALaterDockerfile(t *testing.T) {
+	dir := tree(t, map[string]string{"Dockerfile": "FROM scratch\nCOPY f /f\n", "f": "x"})
+	target, memo := &config.Target{Name: "app", Context: "."}, &mapMemo{}
+	briefs(t, dir, memo, target)
+	l := NewLowerer(t.Context(), []*config.Target{target}, memo, Options{Dir: dir, Resolver: fakeRegistry{}})
+	if _, err := l.Brief("app"); err != nil {
+		t.Fatal(err)
+	}
+	if memo.hits != 1 {
+		t.Fatalf("the memo was hit %d times, want 1", memo.hits)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM scratch\nCOPY f /g\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	err := l.Agree(t.Context(), "app")
+	if e, ok := errors.AsType[*ChangedError](err); !ok || e.What != "Dockerfile" {
+		t.Errorf("the error is %v", err)
 	}
 }
