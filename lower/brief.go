@@ -251,9 +251,8 @@ func (r *Result) foreignBrief(b *Brief) error {
 			b.Unpinned = append(b.Unpinned, v)
 		}
 	}
-	if b.Frontend == "" && len(b.Unpinned) == 0 {
-		b.Unpinned = append(b.Unpinned, "what its Dockerfile names") // FROM and ADD are not read here
-	}
+	// FROM and ADD are not read here, and a front end may do as it likes.
+	b.Unpinned = append(b.Unpinned, "what its Dockerfile names")
 	return nil
 }
 
@@ -267,7 +266,7 @@ func pinnedURL(c string) bool {
 // wholeLocals are the request's directories with all that is not ignored.
 func wholeLocals(req *Request) ([]Local, error) {
 	var out []Local
-	for _, name := range slices.Sorted(maps.Keys(req.Locals)) {
+	for _, name := range req.localNames() {
 		l := Local{Dir: req.Locals[name]}
 		if name == localDockerfile {
 			l.Include = []string{req.Attrs["filename"], req.Attrs["filename"] + ".dockerignore"}

@@ -1,6 +1,7 @@
 package lower
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -155,13 +156,15 @@ func (l *Lowerer) deferredBrief(req *Request, reason string) (*Brief, error) {
 }
 
 // requestHash covers what a front end is told, but for what is in files.
+// Directories are told by their number in localNames.
 func requestHash(req *Request) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "request 1 %s\n", sum(req.Dockerfile))
+	fmt.Fprintf(h, "request 2 %s\n", sum(req.Dockerfile))
+	names := req.localNames()
 	for _, key := range slices.Sorted(maps.Keys(req.Attrs)) {
 		v := req.Attrs[key]
 		if name, ok := strings.CutPrefix(v, "local:"); ok && strings.HasPrefix(key, "context:") && req.Locals[name] != "" {
-			v = "local"
+			v = fmt.Sprintf("local %d", slices.Index(names, name))
 		}
 		if rest, ok := strings.CutPrefix(v, "oci-layout://"); ok && strings.HasPrefix(key, "context:") {
 			_, v, _ = strings.Cut(rest, "@")
@@ -176,15 +179,23 @@ func requestHash(req *Request) string {
 
 // memoVersion changes when a brief, or what lowering makes of the same input,
 // does.
-const memoVersion = "3 buildkit 0.34.2"
+const memoVersion = "5 buildkit 0.34.2"
 
 // key names all that a brief is made from, but for files and images; these are
 // noted in the brief.
 func (l *Lowerer) key(req *Request) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n%s\n%q\n", memoVersion, requestHash(req), l.opts.Dir)
-	for _, name := range slices.Sorted(maps.Keys(req.Locals)) {
+	for _, name := range req.localNames() {
 		fmt.Fprintf(h, "local %q %q\n", name, req.Locals[name])
+	}
+	// A needed target of the same shape may read other directories.
+	for _, name := range slices.Sorted(maps.Keys(req.parents)) {
+		if b := req.parents[name].brief; b != nil {
+			for _, local := range b.Locals {
+				fmt.Fprintf(h, "parent %q %s\n", name, local.key())
+			}
+		}
 	}
 	for _, w := range workers(l.opts) {
 		for _, p := range w.Platforms {
@@ -295,6 +306,41 @@ func (l *Lowerer) result(ctx context.Context, name string) (*Result, error) {
 	res, err := Lower(ctx, t, parents, l.opts)
 	l.results[name] = &outcome{res, err}
 	return res, err
+}
+
+// A ChangedError says that what a target is lowered from was changed after its
+// brief was made.
+type ChangedError struct {
+	Target string
+	What   string // a file or an image; "" if it can not be told
+}
+
+func (e *ChangedError) Error() string {
+	return fmt.Sprintf("what target %q is made from was changed meanwhile: %s", e.Target, cmp.Or(e.What, "an image"))
+}
+
+// Agree checks that the target's LLB is what its brief tells, which may have
+// been made of older files or by an earlier run. Its error is a *ChangedError.
+func (l *Lowerer) Agree(ctx context.Context, name string) error {
+	b, err := l.Brief(name)
+	if err != nil || b.Foreign != "" {
+		return err
+	}
+	r, err := l.Result(ctx, name)
+	if err != nil || r == nil {
+		return err
+	}
+	shape, _, err := shapeOf(r)
+	if err != nil || shape == b.Shape {
+		return err
+	}
+	changed := &ChangedError{Target: name}
+	for _, read := range b.Reads {
+		if !read.unchanged() {
+			changed.What = rel(l.opts.Dir, read.Path)
+		}
+	}
+	return changed
 }
 
 // Renew forgets what was lowered before the generation of one of its directories

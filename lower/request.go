@@ -473,6 +473,25 @@ func localName(dir string) string {
 	return "dir-" + hex.EncodeToString(sum[:8])
 }
 
+// localNames are the names of the directories in an order that does not depend
+// on where these are: main context, Dockerfile, named contexts by name.
+func (req *Request) localNames() []string {
+	var out []string
+	add := func(name string) {
+		if req.Locals[name] != "" && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	add(localContext)
+	add(localDockerfile)
+	for _, key := range slices.Sorted(maps.Keys(req.Attrs)) {
+		if name, ok := strings.CutPrefix(req.Attrs[key], "local:"); ok && strings.HasPrefix(key, "context:") {
+			add(name)
+		}
+	}
+	return out
+}
+
 // unique is the run-wide name of one of the front end's local names.
 func (req *Request) unique(name string) string {
 	if dir, ok := req.Locals[name]; ok {

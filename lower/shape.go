@@ -177,6 +177,7 @@ func (s *shaper) local(src *pb.SourceOp, name string) (int, error) {
 				return 0, fmt.Errorf("reading the patterns of a local source: %w", err)
 			}
 		}
+		delete(src.Attrs, key) // what they leave is looked at, see Use
 	}
 	n, ok := s.numbers[l.key()]
 	if !ok {

@@ -185,6 +185,11 @@ func (r *buildRun) attempt(ctx context.Context) error {
 		if err := r.builder.Prepare(ctx, r.solved()); err != nil {
 			return r.prepareError(err)
 		}
+		// What is sent under a generation must be known to later commands, even
+		// if this one is killed.
+		if err := r.planning.save(); err != nil {
+			return err
+		}
 	}
 	return r.run(ctx)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -68,7 +69,8 @@ type planning struct {
 	lowerer  *lower.Lowerer
 	runID    string
 	workers  []gwclient.WorkerInfo
-	offline  sync.Map // references that were taken as they were
+	unsaved  sync.Once // the warning that nothing could be kept
+	offline  sync.Map  // references that were taken as they were
 	askMu    sync.Mutex
 	ask      *buildkit.Resolver // through the engine
 	fromHere bool               // base images are resolved by this process
@@ -118,7 +120,7 @@ func (a *app) newPlanning(ctx context.Context, cfg *config.Config, sel *config.S
 func (p *planning) save() error {
 	for _, err := range []error{p.files.Save(), p.memo.Save()} {
 		if err != nil {
-			p.app.warn(fmt.Errorf("the next command will be slower: %w", err))
+			p.unsaved.Do(func() { p.app.warn(fmt.Errorf("the next command will be slower: %w", err)) })
 		}
 	}
 	return nil
@@ -310,6 +312,12 @@ func (p *planning) entryOf(ctx context.Context, t *config.Target, pt *plan.Targe
 // unchanged says which files were changed since the plan was made. Files that
 // this run itself writes are no reason to stop: the result is not remembered.
 func (p *planning) unchanged(ctx context.Context, pt *plan.Target) error {
+	if err := p.lowerer.Agree(ctx, pt.Name); err != nil {
+		if changed, ok := errors.AsType[*lower.ChangedError](err); ok {
+			return &changedError{cmp.Or(changed.What, "an image"), 1}
+		}
+		return err
+	}
 	for _, tree := range pt.Trees {
 		changed, err := p.files.Changed(ctx, tree.Set, tree.Tree)
 		if err != nil {
