@@ -44,6 +44,7 @@ type buildOptions struct {
 	quiet     bool
 	metadata  string
 	schedule  scheduleOptions
+	cache     cacheOptions
 
 	holdExports bool // export nothing before every target is evaluated
 	sbom        string
@@ -84,6 +85,7 @@ kept under their tags: see strata images.
 	f.StringVar(&opts.sbom, "sbom", "", "a bill of materials for all targets: a bool or `parameters`")
 	f.StringVar(&opts.provenance, "provenance", "", "provenance for all targets: a bool or `parameters`")
 	opts.schedule.flags(f)
+	opts.cache.flags(f)
 	cmd.ValidArgsFunction = a.completeTargets
 	return cmd
 }
@@ -96,6 +98,7 @@ type buildRun struct {
 	grants  *grant.Grants
 	cfg     *config.Config
 	sel     *config.Selection
+	shared  *config.CacheBlock // nil is none
 	engine  *engine.Engine
 	builder *buildkit.Builder
 	events  chan executor.Event
@@ -113,6 +116,9 @@ func (a *app) build(ctx context.Context, cmd *cobra.Command, opts buildOptions) 
 		req.NoCache, req.Pull = changed(cmd, "no-cache", opts.noCache), changed(cmd, "pull", opts.pull)
 		req.SBOM, req.Provenance = opts.sbom, opts.provenance
 	}); err != nil {
+		return err
+	}
+	if r.shared, err = opts.cache.block(r.cfg); err != nil {
 		return err
 	}
 	// what an override on the command line names, it grants
@@ -252,6 +258,7 @@ func (r *buildRun) open(ctx context.Context) error {
 		BuildFile:    r.buildFile,
 		Lower:        lower.Options{Dir: r.cfg.Dir, RunID: newID()},
 	}
+	b.Cache = sharedLayers(r.shared, regs, b.Emit)
 	for _, w := range r.engine.Workers() {
 		b.Lower.Workers = append(b.Lower.Workers, gwclient.WorkerInfo{ID: w.ID, Labels: w.Labels, Platforms: w.Platforms})
 	}
