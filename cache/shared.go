@@ -22,7 +22,7 @@ const (
 	// probes are how many references are looked for at once.
 	probes = 8
 	// patience is how long a registry may take to say whether it has one.
-	patience = 10 * time.Second
+	patience = 5 * time.Second
 	// maxImports bounds how many caches one solve reads: BuildKit asks each of
 	// them for each step.
 	maxImports = 16

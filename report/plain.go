@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -71,7 +72,7 @@ func (v *plain) event(e executor.Event) {
 		if e.URL != "" {
 			text += " (" + SanitizeLine(e.URL) + ")"
 		}
-		v.fact(SanitizeLine(e.Target), text)
+		v.fact(SanitizeLine(cmp.Or(e.Target, "strata")), text)
 	case executor.TargetDone:
 		v.target(e.Result)
 	}

@@ -414,8 +414,11 @@ func (r *buildRun) run(ctx context.Context) error {
 	var shown sync.WaitGroup
 	var showErr error
 	shown.Go(func() { showErr = report.Progress(ctx, r.mode, term, r.events) })
+	tell := func(err error) { r.events <- executor.Warning{Time: time.Now(), Text: err.Error()} }
+	r.planning.tell.Store(&tell)
 	results, err := r.solve(ctx)
 	r.planning.index.flush(ctx)
+	r.planning.tell.Store(nil)
 	close(r.events)
 	shown.Wait()
 	_ = showErr // a closed pipe must not change what was built

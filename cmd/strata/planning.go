@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	gwclient "github.com/moby/buildkit/frontend/gateway/client"
@@ -68,6 +69,7 @@ type planning struct {
 	bases    *registry.Resolver
 	lowerer  *lower.Lowerer
 	runID    string
+	tell     atomic.Pointer[func(error)] // where warnings go while progress is shown
 	workers  []gwclient.WorkerInfo
 	unsaved  sync.Once // the warning that nothing could be kept
 	offline  sync.Map  // references that were taken as they were
@@ -113,6 +115,15 @@ func (a *app) newPlanning(ctx context.Context, cfg *config.Config, sel *config.S
 	}
 	p.lowerer = lower.NewLowerer(ctx, sel.Targets, p.memo, p.lowerOptions())
 	return p, p.openPlaces()
+}
+
+// warn tells what a person should know, beside a progress screen if there is one.
+func (p *planning) warn(err error) {
+	if tell := p.tell.Load(); tell != nil {
+		(*tell)(err)
+		return
+	}
+	p.app.warn(err)
 }
 
 // save keeps what the next command need not find out again. That it can not be

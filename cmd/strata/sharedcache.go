@@ -25,9 +25,9 @@ type sharedOptions struct {
 }
 
 func (o *sharedOptions) flags(f *pflag.FlagSet) {
-	f.StringVar(&o.repository, "cache-repository", "", "share results and layers in this `repository`; overrules the cache block")
-	f.StringArrayVar(&o.scopes, "cache-scope", nil, "read the shared cache of this `scope`, repeatable; the first is the one to write")
-	f.BoolVar(&o.write, "cache-write", false, "write the shared cache")
+	f.StringVar(&o.repository, "cache-repository", "", "share what was built, and its layers, below this `repository`; wins over the cache block")
+	f.StringArrayVar(&o.scopes, "cache-scope", nil, "read this scope of the shared cache, such as a branch; the first one is written; repeatable `name`")
+	f.BoolVar(&o.write, "cache-write", false, "write what was built to the shared cache")
 	f.BoolVar(&o.off, "no-remote-cache", false, "neither read nor write the shared cache")
 	o.flagSet = f
 }
@@ -54,7 +54,7 @@ func (p *planning) openShared(opts *sharedOptions) error {
 	if err != nil || block == nil {
 		return err
 	}
-	remote := index.RemoteOptions{Write: block.Write, Warn: p.app.warn}
+	remote := index.RemoteOptions{Write: block.Write, Warn: p.warn}
 	verify, err := p.publicKeys(block)
 	if err != nil {
 		return err
@@ -76,7 +76,7 @@ func (p *planning) openShared(opts *sharedOptions) error {
 		return usageError("the shared cache: %w", err)
 	}
 	p.index.remote = r
-	p.shared = cache.NewShared(block, p.probe, func(text string) { p.app.warn(errors.New(text)) })
+	p.shared = cache.NewShared(block, p.probe, func(text string) { p.warn(errors.New(text)) })
 	return nil
 }
 

@@ -107,21 +107,37 @@ func (s *solve) findCaches(ctx context.Context) {
 
 // retry solves again without any cache from elsewhere if one may be why the
 // solve failed: a layer that is gone or damaged is found out only when it is
-// needed. The failure of a program in a step never is.
+// needed. Targets that this one needs may hold such a layer still, so if that
+// fails too, no step is taken from any cache.
 func (s *solve) retry(ctx context.Context, err error) (*client.SolveResponse, error) {
-	_, exit := errors.AsType[*gatewaypb.ExitError](err)
-	if len(s.imports) == 0 || exit || ctx.Err() != nil || s.held != nil || lost(err) {
+	if len(s.imports) == 0 || !s.cacheMayBeWhy(ctx, err) {
 		return nil, err
 	}
 	s.warn("it failed with layers of a cache and is built without them: %s", plainly(err.Error()))
 	if s.b.Cache != nil {
 		s.b.Cache.Broken(s.shared)
 	}
+	s.imports, s.shared = nil, nil
+	resp, err := s.again(ctx)
+	if err == nil || !s.cacheMayBeWhy(ctx, err) {
+		return resp, err
+	}
+	s.anew = true
+	return s.again(ctx)
+}
+
+// cacheMayBeWhy reports whether err may come of a cache. The failure of a
+// program in a step never does.
+func (s *solve) cacheMayBeWhy(ctx context.Context, err error) bool {
+	_, exit := errors.AsType[*gatewaypb.ExitError](err)
+	return !exit && ctx.Err() == nil && s.held == nil && !lost(err)
+}
+
+func (s *solve) again(ctx context.Context) (*client.SolveResponse, error) {
 	for _, abort := range s.plan.exports.abort {
 		abort()
 	}
 	s.b.tracker.again(s.t.Name)
-	s.imports, s.shared = nil, nil
 	return s.run(ctx)
 }
 
@@ -176,7 +192,7 @@ func (s *solve) exportLayers(ctx context.Context, def *llb.Definition, to client
 		}
 		return nil
 	})
-	resp, err := s.b.Client.Solve(ctx, allowCache(def), client.SolveOpt{
+	resp, err := s.b.Client.Solve(ctx, marked(def, false), client.SolveOpt{
 		LocalMounts:         mounts,
 		OCIStores:           maps.Clone(s.r.Stores),
 		SharedKey:           "strata",
@@ -200,12 +216,13 @@ func (s *solve) exportLayers(ctx context.Context, def *llb.Definition, to client
 	return desc.Size, nil
 }
 
-// allowCache is def without the marks that make its steps run again.
-func allowCache(def *llb.Definition) *llb.Definition {
+// marked is def with all its steps marked to run whatever is in the cache, or
+// with none.
+func marked(def *llb.Definition, ignoreCache bool) *llb.Definition {
 	out := *def
 	out.Metadata = maps.Clone(def.Metadata)
 	for d, md := range out.Metadata {
-		md.IgnoreCache = false
+		md.IgnoreCache = ignoreCache
 		out.Metadata[d] = md
 	}
 	return &out

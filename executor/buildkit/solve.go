@@ -96,6 +96,7 @@ type solve struct {
 
 	imports []client.CacheOptionsEntry // caches to read
 	shared  []client.CacheOptionsEntry // those of them that the cache block stands for
+	anew    bool                       // no step is taken from a cache
 
 	layers map[string][]engine.Layer // by platform, if the engine told
 
@@ -253,7 +254,11 @@ func (s *solve) definitions(ctx context.Context, gw gwclient.Client) (*gwclient.
 	for i, p := range s.r.Platforms {
 		g.Go(func() error {
 			var err error
-			refs[i], err = solveDef(gctx, gw, p.Def, imports)
+			def := p.Def
+			if s.anew {
+				def = marked(def, true)
+			}
+			refs[i], err = solveDef(gctx, gw, def, imports)
 			return err
 		})
 	}
@@ -320,6 +325,10 @@ func (s *solve) frontend(ctx context.Context, gw gwclient.Client) (*gwclient.Res
 		FrontendOpt:    s.r.Request.Attrs,
 		FrontendInputs: map[string]*pb.Definition{},
 		CacheImports:   imports,
+	}
+	if s.anew {
+		req.FrontendOpt = maps.Clone(req.FrontendOpt)
+		req.FrontendOpt["no-cache"] = "" // all stages
 	}
 	if s.r.Builtin != "" { // "you have been forwarded to": it is not fetched
 		req.FrontendOpt = maps.Clone(req.FrontendOpt)
