@@ -152,6 +152,9 @@ var words = []string{"a", "b", "ab", "a.go", "b.go", "c.txt", ".git", "a-b", "ä
 
 func (g *grower) word() string { return words[g.r.Intn(len(words))] }
 
+// start is how some words begin.
+func (g *grower) start() string { return "abcns"[g.r.Intn(5):][:1] }
+
 func (g *grower) name(depth int) string {
 	parts := make([]string, 1+g.r.Intn(depth))
 	for i := range parts {
@@ -214,9 +217,13 @@ func (g *grower) target() string {
 }
 
 func (g *grower) pattern() string {
-	switch g.r.Intn(9) {
+	switch g.r.Intn(11) {
 	case 0:
 		return "**/" + g.word()
+	case 8:
+		return g.start() + "*"
+	case 9:
+		return g.word() + "/" + g.start() + "?"
 	case 1:
 		return g.name(2) + "/*"
 	case 2:
@@ -249,9 +256,12 @@ func (g *grower) anySet() Set {
 		s.Include = g.patterns(2)
 	}
 	for range g.r.Intn(3) {
-		if g.r.Intn(4) == 0 {
+		switch g.r.Intn(6) {
+		case 0:
 			s.Follow = append(s.Follow, g.name(2)+"/*")
-		} else {
+		case 1:
+			s.Follow = append(s.Follow, g.start()+"*")
+		default:
 			s.Follow = append(s.Follow, g.name(3))
 		}
 	}

@@ -196,17 +196,19 @@ func TestOldThingsAreDropped(t *testing.T) {
 		if reads := c.counts.reads.Load(); reads != 0 {
 			t.Errorf("day %d: %d files read", n, reads)
 		}
+		a.write("app/main.go", strings.Repeat("x", n)) // what is beside it is written anew
+		digestOf(t, c, a.set("app/main.go"))
 		a.must(c.Save())
 	}
 	in, err := load(filepath.Join(home, fileName))
 	a.must(err)
 	d := in.dirs[a.dir]
-	if len(in.sets) != 1 || len(in.dirs) != 1 || d == nil {
+	if len(in.sets) != 2 || len(in.dirs) != 1 || d == nil {
 		t.Fatalf("%d sets, %d directories", len(in.sets), len(in.dirs))
 	}
 	d.load()
-	if len(d.entries) != 2 {
-		t.Errorf("%d records, want lib and lib/lib.go", len(d.entries))
+	if len(d.entries) != 4 {
+		t.Errorf("%d records, want lib, lib/lib.go, app and app/main.go", len(d.entries))
 	}
 }
 
