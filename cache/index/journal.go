@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"time"
 )
 
@@ -181,6 +182,17 @@ func (t *table) live() []*slot {
 	list := make([]*slot, 0, len(t.slots))
 	for _, s := range t.order {
 		if t.slots[s.key] == s {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// of lists the slots of a target that count, latest first.
+func (t *table) of(n name) []*slot {
+	var list []*slot
+	for _, s := range slices.Backward(t.order) {
+		if s.name == n && t.slots[s.key] == s {
 			list = append(list, s)
 		}
 	}

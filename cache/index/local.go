@@ -127,6 +127,21 @@ func (l *Local) Latest(project, target string) (Entry, bool) {
 	return e, ok && e.Project == project && e.Target == target
 }
 
+// Builds returns all entries of a target of a project, those put last first:
+// what it was at other times, on other branches.
+func (l *Local) Builds(project, target string) []Entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.load()
+	var list []Entry
+	for _, s := range l.table.of(nameOf(project, target)) {
+		if e, ok := l.parse(s); ok {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
 // List returns all entries, those put last first.
 func (l *Local) List() []Entry {
 	l.mu.Lock()

@@ -84,6 +84,16 @@ func TestPutAgainIsTheLatest(t *testing.T) {
 		if n := len(l.List()); n != 2 {
 			t.Errorf("%d entries, want 2", n)
 		}
+		var builds []index.Fingerprint
+		for _, e := range l.Builds("shop", "api") {
+			builds = append(builds, e.Fingerprint)
+		}
+		if want := []index.Fingerprint{fp("1"), fp("2")}; !reflect.DeepEqual(builds, want) {
+			t.Errorf("builds %v, want %v", builds, want)
+		}
+		if got := l.Builds("shop", "web"); got != nil {
+			t.Errorf("builds of web: %v", got)
+		}
 	}
 }
 

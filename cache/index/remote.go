@@ -84,8 +84,9 @@ type located struct {
 	scope *scope
 }
 
-// NewRemote returns the index in the scopes of opts. Nothing is asked yet. Its
-// error is a *registry.ReferenceError, or says that there is no scope.
+// NewRemote returns the index in the scopes of opts. Nothing is asked yet. A
+// client that is to be quiet about a registry that is down has no notify of its
+// own. The error is a *registry.ReferenceError, or says that there is no scope.
 func NewRemote(client *registry.Client, opts RemoteOptions) (*Remote, error) {
 	if len(opts.Scopes) == 0 {
 		return nil, errors.New("a remote index without a scope")
