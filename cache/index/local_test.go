@@ -97,6 +97,41 @@ func TestPutAgainIsTheLatest(t *testing.T) {
 	}
 }
 
+// Targets with equal inputs have one fingerprint and an entry each, after
+// compaction too.
+func TestEqualInputs(t *testing.T) {
+	dir := t.TempDir()
+	chmod(t, dir)
+	l := open(t, dir)
+	for _, target := range []string{"a", "b", "a", "c"} { // a twice: the first is replaced
+		put(t, l, entry(target, "same"), detail(target))
+	}
+	for range 2 {
+		for _, target := range []string{"a", "b", "c"} {
+			if e, ok := l.Find(fp("same"), "shop", target); !ok || e.Target != target {
+				t.Errorf("%s: %v %s", target, ok, e.Target)
+			}
+			if e, ok := l.Latest("shop", target); !ok || e.Target != target {
+				t.Errorf("latest of %s: %v %s", target, ok, e.Target)
+			}
+		}
+		for _, project := range []string{"shop", "other"} { // any will do
+			if e, ok := l.Find(fp("same"), project, "none"); !ok || e.Target != "c" {
+				t.Errorf("none: %v %s", ok, e.Target)
+			}
+		}
+		if e, ok := l.Find(fp("none"), "shop", "a"); ok {
+			t.Errorf("found %+v", e)
+		}
+		if got := targets(l); !reflect.DeepEqual(got, []string{"c", "a", "b"}) {
+			t.Errorf("entries %v", got)
+		}
+		if done, err := l.Prune(t.Context(), index.Policy{}); err != nil || done.Entries != 0 {
+			t.Errorf("%+v %v", done, err)
+		}
+	}
+}
+
 func TestPutRefusesWhatIsNoEntry(t *testing.T) {
 	l := open(t, t.TempDir())
 	for want, e := range map[string]index.Entry{

@@ -129,7 +129,8 @@ func (r *Remote) Load(ctx context.Context) {
 }
 
 // Get returns the entry of fp from the first scope that has it. What the
-// snapshots hold takes no request, anything else one for each scope.
+// snapshots hold takes no request, anything else one for each scope. Targets
+// with equal inputs share a fingerprint: the entry may be that of another.
 func (r *Remote) Get(ctx context.Context, fp Fingerprint) (Entry, bool) {
 	if _, ok := fp.raw(); !ok {
 		return Entry{}, false
