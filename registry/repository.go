@@ -162,7 +162,7 @@ func (r *Repository) DeleteManifest(ctx context.Context, dgst string) error {
 func (r *Repository) Tags(ctx context.Context) ([]string, error) {
 	const page = 1000
 	var tags []string
-	next := fmt.Sprintf("tags/list?n=%d", page)
+	next, last := fmt.Sprintf("tags/list?n=%d", page), ""
 	for next != "" {
 		resp, err := r.do(ctx, call{method: http.MethodGet, path: next})
 		if err != nil {
@@ -173,8 +173,9 @@ func (r *Repository) Tags(ctx context.Context) ([]string, error) {
 			return nil, r.explain(ctx, "listing", "", err)
 		}
 		tags, next = append(tags, list...), ""
-		if more && len(list) > 0 {
-			next = fmt.Sprintf("tags/list?n=%d&last=%s", page, url.QueryEscape(list[len(list)-1]))
+		if more && len(list) > 0 && list[len(list)-1] != last { // a registry may not know paging
+			last = list[len(list)-1]
+			next = fmt.Sprintf("tags/list?n=%d&last=%s", page, url.QueryEscape(last))
 		}
 	}
 	return tags, nil

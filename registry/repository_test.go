@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"reflect"
 	"regexp"
@@ -387,5 +388,33 @@ func TestRepositoryWithTokens(t *testing.T) {
 				t.Errorf("status %d of %v", got, err)
 			}
 		})
+	}
+}
+
+// Tags come in pages; a registry that sends the same page for ever is not
+// asked for ever.
+func TestTagsInPages(t *testing.T) {
+	r := testkit.NewRegistry(t)
+	c := newClient(t, registry.Settings{}, noKeys(t))
+	repo := must(c.Repository(r.Host + "/a/many"))
+	dgst := must(repo.WriteBlob(t.Context(), []byte("a blob")))
+	raw := []byte(`{"schemaVersion":2,"mediaType":"` + ociManifest + `","config":{"mediaType":"x/y","digest":"` + dgst + `","size":6},"layers":[]}`)
+	for i := range 1003 {
+		must(repo.PutManifest(t.Context(), fmt.Sprintf("t%04d", i), ociManifest, raw))
+	}
+	r.Forget()
+	if tags := must(repo.Tags(t.Context())); len(tags) != 1003 || tags[1002] != "t1002" {
+		t.Errorf("%d tags", len(tags))
+	}
+	if got := r.Counts(); !reflect.DeepEqual(got, map[string]int{"GET tags": 2}) {
+		t.Errorf("requests %v", got)
+	}
+	r.Inject(testkit.Fault{Match: allGet, Handler: func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Link", `</v2/a/many/tags/list?n=2&last=b>; rel="next"`)
+		_, _ = w.Write([]byte(`{"tags":["a","b"]}`))
+	}})
+	r.Forget()
+	if tags := must(repo.Tags(t.Context())); len(tags) != 4 || r.Count(".") != 2 {
+		t.Errorf("tags %v after %d requests", tags, r.Count("."))
 	}
 }

@@ -80,7 +80,7 @@ func (l *Local) readOn(f *os.File) error {
 }
 
 // append adds records to the journal and syncs it. What others have appended
-// is read on the way; a damaged journal is replaced by what is good of it.
+// is read on the way; what is damaged is cut off.
 func (l *Local) append(ctx context.Context, records []byte) error {
 	f, err := l.appendLocked(ctx, records)
 	if err != nil {
@@ -106,11 +106,8 @@ func (l *Local) appendLocked(ctx context.Context, records []byte) (*os.File, err
 		records = append([]byte(journalHeader), records...)
 	}
 	before := l.table.size
-	if n, err := f.WriteAt(records, before); err != nil {
-		if n > 0 {
-			err = errors.Join(err, f.Truncate(before))
-		}
-		return nil, errors.Join(err, f.Close())
+	if _, err := f.WriteAt(records, before); err != nil {
+		return nil, errors.Join(err, f.Truncate(before), f.Close())
 	}
 	if err := l.table.read(records); err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -135,14 +132,14 @@ func (l *Local) openJournal() (*os.File, error) {
 	if err == nil {
 		return f, nil
 	}
-	if closeErr := f.Close(); closeErr != nil || !errors.Is(err, errDamaged) {
-		return nil, errors.Join(err, closeErr)
+	if !errors.Is(err, errDamaged) {
+		return nil, errors.Join(err, f.Close())
 	}
 	l.tellRead(err)
-	if err := l.rewrite(l.table.live()); err != nil {
-		return nil, err
+	if err := f.Truncate(l.table.size); err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
-	return openOwn(l.path(journalFile), os.O_RDWR)
+	return f, nil
 }
 
 // rewrite replaces the journal by one of slots. The caller holds mu and the

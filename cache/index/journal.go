@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"time"
 )
 
@@ -176,15 +177,57 @@ func (t *table) add(s *slot) {
 	t.order = append(t.order, s)
 }
 
-// live lists the slots that count, oldest first.
+// A build is what an entry is told apart by: targets with equal inputs have one
+// fingerprint.
+type build struct {
+	key  key
+	name name
+}
+
+// live lists the slots that count, those of each build that were put last,
+// oldest first.
 func (t *table) live() []*slot {
 	list := make([]*slot, 0, len(t.slots))
-	for _, s := range t.order {
-		if t.slots[s.key] == s {
+	seen := make(map[build]bool, len(t.slots))
+	for _, s := range slices.Backward(t.order) {
+		if b := (build{s.key, s.name}); !seen[b] {
+			seen[b] = true
+			list = append(list, s)
+		}
+	}
+	slices.Reverse(list)
+	return list
+}
+
+// of lists the slots of a target that count, latest first.
+func (t *table) of(n name) []*slot {
+	var list []*slot
+	seen := map[key]bool{}
+	for _, s := range slices.Backward(t.order) {
+		if s.name == n && !seen[s.key] {
+			seen[s.key] = true
 			list = append(list, s)
 		}
 	}
 	return list
+}
+
+// find is the slot of a fingerprint: that of the target if there is one, else
+// that which was put last.
+func (t *table) find(k key, n name) *slot {
+	s := t.slots[k]
+	if s == nil || s.name == n {
+		return s
+	}
+	if own := t.latest[n]; own != nil && own.key == k {
+		return own
+	}
+	for _, own := range slices.Backward(t.order) {
+		if own.key == k && own.name == n {
+			return own
+		}
+	}
+	return s
 }
 
 // encode is a whole journal of slots.

@@ -92,8 +92,19 @@ func OpenLocal(dir string, opts LocalOptions) *Local {
 // Dir is the directory of the index.
 func (l *Local) Dir() string { return l.dir }
 
-// Get returns the entry of fp, if there is one.
+// Get returns the entry of fp that was put last, if there is one. Targets with
+// equal inputs share a fingerprint: the entry may be that of another.
 func (l *Local) Get(fp Fingerprint) (Entry, bool) {
+	return l.get(fp, func(k key) *slot { return l.table.slots[k] })
+}
+
+// Find is Get, but for the entry of this very target if it has one.
+func (l *Local) Find(fp Fingerprint, project, target string) (Entry, bool) {
+	n := nameOf(project, target)
+	return l.get(fp, func(k key) *slot { return l.table.find(k, n) })
+}
+
+func (l *Local) get(fp Fingerprint, pick func(key) *slot) (Entry, bool) {
 	k, ok := fp.raw()
 	if !ok {
 		return Entry{}, false
@@ -101,17 +112,15 @@ func (l *Local) Get(fp Fingerprint) (Entry, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.load()
-	s := l.table.slots[k]
+	s := pick(k)
 	if s == nil {
 		return Entry{}, false
 	}
-	e, err := parseEntry(s.json, fp)
-	if err != nil {
-		l.tell("entry", fmt.Errorf("index: entry %s is passed over: %w", fp, err))
-		return Entry{}, false
+	e, ok := l.parse(s)
+	if ok {
+		l.hits[k] = true
 	}
-	l.hits[k] = true
-	return e, true
+	return e, ok
 }
 
 // Latest returns the entry that was put last for a target of a project.
@@ -125,6 +134,21 @@ func (l *Local) Latest(project, target string) (Entry, bool) {
 	}
 	e, ok := l.parse(s)
 	return e, ok && e.Project == project && e.Target == target
+}
+
+// Builds returns all entries of a target of a project, those put last first:
+// what it was at other times, on other branches.
+func (l *Local) Builds(project, target string) []Entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.load()
+	var list []Entry
+	for _, s := range l.table.of(nameOf(project, target)) {
+		if e, ok := l.parse(s); ok {
+			list = append(list, e)
+		}
+	}
+	return list
 }
 
 // List returns all entries, those put last first.

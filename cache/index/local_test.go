@@ -84,6 +84,51 @@ func TestPutAgainIsTheLatest(t *testing.T) {
 		if n := len(l.List()); n != 2 {
 			t.Errorf("%d entries, want 2", n)
 		}
+		var builds []index.Fingerprint
+		for _, e := range l.Builds("shop", "api") {
+			builds = append(builds, e.Fingerprint)
+		}
+		if want := []index.Fingerprint{fp("1"), fp("2")}; !reflect.DeepEqual(builds, want) {
+			t.Errorf("builds %v, want %v", builds, want)
+		}
+		if got := l.Builds("shop", "web"); got != nil {
+			t.Errorf("builds of web: %v", got)
+		}
+	}
+}
+
+// Targets with equal inputs have one fingerprint and an entry each, after
+// compaction too.
+func TestEqualInputs(t *testing.T) {
+	dir := t.TempDir()
+	chmod(t, dir)
+	l := open(t, dir)
+	for _, target := range []string{"a", "b", "a", "c"} { // a twice: the first is replaced
+		put(t, l, entry(target, "same"), detail(target))
+	}
+	for range 2 {
+		for _, target := range []string{"a", "b", "c"} {
+			if e, ok := l.Find(fp("same"), "shop", target); !ok || e.Target != target {
+				t.Errorf("%s: %v %s", target, ok, e.Target)
+			}
+			if e, ok := l.Latest("shop", target); !ok || e.Target != target {
+				t.Errorf("latest of %s: %v %s", target, ok, e.Target)
+			}
+		}
+		for _, project := range []string{"shop", "other"} { // any will do
+			if e, ok := l.Find(fp("same"), project, "none"); !ok || e.Target != "c" {
+				t.Errorf("none: %v %s", ok, e.Target)
+			}
+		}
+		if e, ok := l.Find(fp("none"), "shop", "a"); ok {
+			t.Errorf("found %+v", e)
+		}
+		if got := targets(l); !reflect.DeepEqual(got, []string{"c", "a", "b"}) {
+			t.Errorf("entries %v", got)
+		}
+		if done, err := l.Prune(t.Context(), index.Policy{}); err != nil || done.Entries != 0 {
+			t.Errorf("%+v %v", done, err)
+		}
 	}
 }
 

@@ -111,6 +111,7 @@ func writeMany(dir, name string) {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
+		fmt.Println(target)
 	}
 	if err := l.Close(); err != nil {
 		fmt.Fprintln(os.Stderr, err)

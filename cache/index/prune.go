@@ -68,8 +68,8 @@ func (l *Local) prune(ctx context.Context, p Policy, done *Pruned) error {
 	}
 	before := l.table.size
 	kept, blobs := l.keep(p)
-	done.Entries = len(l.table.slots) - len(kept)
-	if done.Entries > 0 || len(l.table.order) > len(kept) {
+	done.Entries = len(l.table.live()) - len(kept)
+	if len(l.table.order) > len(kept) {
 		if err := l.rewrite(kept); err != nil {
 			return err
 		}

@@ -84,8 +84,9 @@ type located struct {
 	scope *scope
 }
 
-// NewRemote returns the index in the scopes of opts. Nothing is asked yet. Its
-// error is a *registry.ReferenceError, or says that there is no scope.
+// NewRemote returns the index in the scopes of opts. Nothing is asked yet. A
+// client that is to be quiet about a registry that is down has no notify of its
+// own. The error is a *registry.ReferenceError, or says that there is no scope.
 func NewRemote(client *registry.Client, opts RemoteOptions) (*Remote, error) {
 	if len(opts.Scopes) == 0 {
 		return nil, errors.New("a remote index without a scope")
@@ -128,7 +129,8 @@ func (r *Remote) Load(ctx context.Context) {
 }
 
 // Get returns the entry of fp from the first scope that has it. What the
-// snapshots hold takes no request, anything else one for each scope.
+// snapshots hold takes no request, anything else one for each scope. Targets
+// with equal inputs share a fingerprint: the entry may be that of another.
 func (r *Remote) Get(ctx context.Context, fp Fingerprint) (Entry, bool) {
 	if _, ok := fp.raw(); !ok {
 		return Entry{}, false

@@ -1,6 +1,7 @@
 package index_test
 
 import (
+	"crypto/ed25519"
 	"fmt"
 	"reflect"
 	"sync"
@@ -326,6 +327,48 @@ func TestSnapshotIsBounded(t *testing.T) {
 	}
 	if e, ok := m.Latest("", "a"); !ok || e.Fingerprint != fp("5") || e.Branch != "<&>\u2028\"\\é" {
 		t.Errorf("latest %v %+v", ok, e)
+	}
+}
+
+func TestEqualInputsInASnapshot(t *testing.T) {
+	reg := testkit.NewRegistry(t)
+	repo := reg.Host + "/shop/cache"
+	m := fresh(t, []string{repo}, nil)
+	for _, target := range []string{"a", "b"} {
+		m.Put(t.Context(), entry(target, "same"), nil)
+	}
+	m.Flush(t.Context())
+	m = fresh(t, []string{repo}, nil)
+	m.Load(t.Context())
+	for _, target := range []string{"a", "b"} {
+		if e, ok := m.Latest("", target); !ok || e.Fingerprint != fp("same") {
+			t.Errorf("%s: %v %+v", target, ok, e)
+		}
+	}
+	quiet(t, m)
+}
+
+// Where entries must be signed, an entry that is not is not even written: it
+// would take the place of one that counts.
+func TestUnsignedIsNotWrittenWhereKeysAre(t *testing.T) {
+	public, private := keyPair(t)
+	_, stranger := keyPair(t)
+	for name, key := range map[string]ed25519.PrivateKey{"unsigned": nil, "stranger": stranger, "signed": private} {
+		reg := testkit.NewRegistry(t)
+		m := fresh(t, []string{reg.Host + "/shop/cache"}, func(o *index.RemoteOptions) {
+			o.Scopes[0].Keys, o.Sign = []ed25519.PublicKey{public}, key
+		})
+		for i := range 3 {
+			m.Put(t.Context(), entry("a", fmt.Sprint(i)), nil)
+		}
+		m.Flush(t.Context())
+		if name == "signed" {
+			quiet(t, m)
+			continue
+		}
+		if got, w := reg.Requests(), m.warned(); len(got) > 0 || len(w) != 1 {
+			t.Errorf("%s: requests %v, warnings %q", name, got, w)
+		}
 	}
 }
 

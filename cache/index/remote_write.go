@@ -3,6 +3,7 @@ package index
 import (
 	"cmp"
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -25,6 +26,13 @@ func (r *Remote) Put(ctx context.Context, e Entry, detail *Detail, trees ...[]by
 	if !r.opts.Write || !r.writable(s) {
 		return
 	}
+	if !r.believed(s) {
+		s.mu.Lock()
+		s.readOnly = true // an entry that nobody believes would take the place of one that is
+		s.mu.Unlock()
+		r.tell("write "+s.Repository, fmt.Errorf("cache: nothing is written to %s: entries there must be signed by one of its keys, and this run has none of them", s.Repository))
+		return
+	}
 	blobs, err := e.seal(detail, trees)
 	if err == nil {
 		err = r.put(ctx, s, e, blobs)
@@ -32,6 +40,18 @@ func (r *Remote) Put(ctx context.Context, e Entry, detail *Detail, trees ...[]by
 	if err != nil && ctx.Err() == nil {
 		r.tell("write "+s.Repository, fmt.Errorf("cache: writing the entry of %q: %w", e.Target, err))
 	}
+}
+
+// believed reports whether s will believe what is written here.
+func (r *Remote) believed(s *scope) bool {
+	if len(s.Keys) == 0 {
+		return true
+	}
+	if r.opts.Sign == nil {
+		return false
+	}
+	public, _ := r.opts.Sign.Public().(ed25519.PublicKey)
+	return slices.ContainsFunc(s.Keys, func(k ed25519.PublicKey) bool { return k.Equal(public) })
 }
 
 // writable reports whether s may be written.
@@ -263,11 +283,11 @@ func (r *Remote) isStill(ctx context.Context, s *scope, tag string, raw []byte) 
 // merge adds items to those of a snapshot: of each target the latest few, of
 // all the latest many. The order is the same for the same items.
 func merge(base, added []snapshotItem) []snapshotItem {
-	seen := map[Fingerprint]bool{}
+	seen := map[string]bool{}
 	var all []snapshotItem
 	for _, item := range slices.Backward(slices.Concat(base, added)) { // what is added counts more
-		if !seen[item.Fingerprint] {
-			seen[item.Fingerprint] = true
+		if build := string(item.Fingerprint) + " " + item.Target; !seen[build] {
+			seen[build] = true
 			all = append(all, item)
 		}
 	}
