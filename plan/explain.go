@@ -22,6 +22,9 @@ func (p *Planner) explain(ctx context.Context, plan *Plan, all map[string]*subje
 		if t.Action != Solve {
 			continue
 		}
+		if last, ok := p.Index.Last(t.Name); ok {
+			t.Last = &last
+		}
 		if err := p.list(ctx, t); err != nil {
 			return p.fileError(all[t.Name].target, lower.Local{}, err)
 		}

@@ -26,9 +26,9 @@ type Files interface {
 // An Index knows earlier successes. It never fails: what it can not tell is a
 // miss.
 type Index interface {
-	// Get returns the success with this fingerprint.
-	Get(context.Context, index.Fingerprint) (index.Entry, bool)
-	// Last returns the last success of a target of this project here.
+	// Get returns the success with this fingerprint, best the target's own.
+	Get(ctx context.Context, fp index.Fingerprint, target string) (index.Entry, bool)
+	// Last returns the last success of a target: here, or where it is shared.
 	Last(target string) (index.Entry, bool)
 	Detail(context.Context, index.Entry) (index.Detail, bool)
 	Tree(ctx context.Context, e index.Entry, digest string) ([]byte, bool)
@@ -106,6 +106,7 @@ func (p *Planner) Make(ctx context.Context) (*Plan, error) {
 		return nil, err
 	}
 	p.Lowerer.Renew()
+	p.spread(subjects)
 	plan := &Plan{Targets: make([]*Target, len(p.Targets))}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(lookups)
@@ -157,6 +158,22 @@ func (p *Planner) examineAll(ctx context.Context) (map[string]*subject, error) {
 	return all, errors.Join(errs...)
 }
 
+// fresh reports whether the target is to be made without the engine's cache, so
+// that it may come out otherwise though nothing has changed.
+func (s *subject) fresh() bool { return s.target.NoCache || len(s.target.NoCacheFilter) > 0 }
+
+// spread notes which targets stand on one that is made afresh.
+func (p *Planner) spread(all map[string]*subject) {
+	for _, t := range p.Targets { // needs come first
+		s := all[t.Name]
+		for _, in := range s.brief.Inputs {
+			if parent := all[in.Name]; in.Kind == KindParent && parent != nil && (parent.fresh() || parent.on != "") {
+				s.on = in.Name
+			}
+		}
+	}
+}
+
 // decide looks one target up.
 func (p *Planner) decide(ctx context.Context, s *subject, all map[string]*subject) (*Target, error) {
 	t := &Target{Name: s.target.Name, Action: Solve, Fingerprint: s.print, Implicit: s.target.Implicit, Trees: s.trees}
@@ -164,9 +181,6 @@ func (p *Planner) decide(ctx context.Context, s *subject, all map[string]*subjec
 		t.Needs = append(t.Needs, string(id))
 	}
 	t.Inputs = p.named(s, all)
-	if last, ok := p.Index.Last(t.Name); ok {
-		t.Last = &last
-	}
 	switch {
 	case len(s.brief.Unpinned) > 0:
 		t.Unrecorded = "its inputs can not be told"
@@ -177,8 +191,11 @@ func (p *Planner) decide(ctx context.Context, s *subject, all map[string]*subjec
 	case p.Force != "" && !t.Implicit:
 		t.Reasons = []Reason{{Kind: KindForced, Path: p.Force}}
 		return t, nil
-	case s.target.NoCache || len(s.target.NoCacheFilter) > 0:
+	case s.fresh():
 		t.Reasons = []Reason{{Kind: KindForced, Path: "no-cache", Place: placeOf(s.target, "no-cache")}}
+		return t, nil
+	case s.on != "":
+		t.Reasons = []Reason{{Kind: KindParent, Path: s.on, Place: placeOf(s.target, "contexts")}}
 		return t, nil
 	}
 	return t, p.lookUp(ctx, t, s)
@@ -194,7 +211,7 @@ func placeOf(t *config.Target, attr string) string {
 
 // lookUp finds an earlier success and whether it still counts.
 func (p *Planner) lookUp(ctx context.Context, t *Target, s *subject) error {
-	entry, ok := p.Index.Get(ctx, t.Fingerprint)
+	entry, ok := p.Index.Get(ctx, t.Fingerprint, t.Name)
 	if !ok {
 		return nil // explain says why
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/strata-build/strata/cache/index"
 )
@@ -13,6 +14,8 @@ type planIndex struct {
 	local   *index.Local
 	remote  *index.Remote // nil if nothing is shared
 	project string
+	scopes  []string      // of the remote, in the order they are read
+	loaded  atomic.Bool
 	load    sync.Once // the remote's snapshots are read when first needed
 }
 
@@ -23,19 +26,29 @@ func newPlanIndex(a *app, project string) *planIndex {
 }
 
 // Get implements plan.Index.
-func (x *planIndex) Get(ctx context.Context, fp index.Fingerprint) (index.Entry, bool) {
-	if e, ok := x.local.Get(fp); ok {
+func (x *planIndex) Get(ctx context.Context, fp index.Fingerprint, target string) (index.Entry, bool) {
+	if e, ok := x.local.Find(fp, x.project, target); ok {
 		return e, true
 	}
 	if x.remote == nil {
 		return index.Entry{}, false
 	}
-	x.load.Do(func() { x.remote.Load(ctx) })
+	x.load.Do(func() { x.remote.Load(ctx); x.loaded.Store(true) })
 	return x.remote.Get(ctx, fp)
 }
 
 // Last implements plan.Index.
-func (x *planIndex) Last(target string) (index.Entry, bool) { return x.local.Latest(x.project, target) }
+func (x *planIndex) Last(target string) (index.Entry, bool) {
+	if e, ok := x.local.Latest(x.project, target); ok || !x.loaded.Load() {
+		return e, ok
+	}
+	for _, scope := range x.scopes {
+		if e, ok := x.remote.Latest(scope, target); ok {
+			return e, true
+		}
+	}
+	return index.Entry{}, false
+}
 
 // Detail implements plan.Index.
 func (x *planIndex) Detail(ctx context.Context, e index.Entry) (index.Detail, bool) {

@@ -76,6 +76,9 @@ func (p *planning) openShared(opts *sharedOptions) error {
 		return usageError("the shared cache: %w", err)
 	}
 	p.index.remote = r
+	for _, s := range block.Scopes {
+		p.index.scopes = append(p.index.scopes, s.Name)
+	}
 	p.shared = cache.NewShared(block, p.probe, func(text string) { p.warn(errors.New(text)) })
 	return nil
 }
