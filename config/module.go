@@ -382,7 +382,11 @@ func (m *module) missing(b *hcl.Block, schema *blockSchema, content *hcl.BodyCon
 }
 
 func (m *module) contentJSON(b *hcl.Block, schema *blockSchema) *hcl.BodyContent {
-	content, rest, diags := b.Body.PartialContent(schema.hcl)
+	want := *schema.hcl
+	want.Blocks = slices.DeleteFunc(slices.Clone(want.Blocks), func(h hcl.BlockHeaderSchema) bool {
+		return schema.attrs[h.Type] // in JSON one name is not both: it is the attribute
+	})
+	content, rest, diags := b.Body.PartialContent(&want)
 	m.report(diags...)
 	extra, _ := rest.JustAttributes()
 	for _, name := range sortedKeys(extra) {

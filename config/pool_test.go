@@ -69,6 +69,34 @@ m2 2 0 "" ""
 	}
 }
 
+func TestPoolsAndCacheInJSON(t *testing.T) {
+	c, err := load(t, map[string]string{
+		"build.hcl": `locals { limit = { memory = "64m" } }`,
+		"more.json": `{
+  "pool": { "heavy": { "size": "${1 + 1}" } },
+  "cache": { "repository": "r.example/shop", "scopes": ["x"] },
+  "target": {
+    "default": { "pool": "heavy", "resources": { "memory": "64m" } },
+    "other":   { "resources": "${local.limit}" }
+  }
+}`}, LoadOptions{Files: []string{"build.hcl", "more.json"}, Mode: ModeStrata})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Pools["heavy"] != 2 || plainCache(c.Cache) != `r.example/shop [{x }] write=false max "" "" []` {
+		t.Errorf("pools %v, cache %s", c.Pools, plainCache(c.Cache))
+	}
+	sel, err := c.Resolve(Request{Targets: []string{"default", "other"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range sel.Targets {
+		if x.Resources.Memory != "64m" || x.Demand != (Demand{}) {
+			t.Errorf("%s: resources %v, demand %v", x.Name, x.Resources, x.Demand)
+		}
+	}
+}
+
 // In bake's language a pool is nothing, and resources is the attribute.
 func TestPoolsAreNotBakes(t *testing.T) {
 	c, err := load(t, map[string]string{"docker-bake.hcl": `

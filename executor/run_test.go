@@ -252,6 +252,15 @@ func TestHeldExports(t *testing.T) {
 			t.Errorf("log is %v, want %v", f.log, want)
 		}
 	})
+	synctest.Test(t, func(t *testing.T) { // those that hold their exports hold no place
+		f := &fake{start: time.Now()}
+		if _, err := Run(t.Context(), parse(t, "app: base\nbase:\nother:"), f, Options{Jobs: 1, HoldExports: true}, func(Event) {}); err != nil {
+			t.Fatal(err)
+		}
+		if f.most != [2]int{1, 1} || !slices.Contains(f.log, "2s start app") || !strings.HasPrefix(f.log[3], "4s end") {
+			t.Errorf("log is %v, %v at once", f.log, f.most)
+		}
+	})
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{start: time.Now(), fail: map[graph.ID]bool{"app": true}}
 		results, err := Run(t.Context(), parse(t, "app: base\nbase:\nother:"), f, Options{HoldExports: true, KeepGoing: true}, func(Event) {})

@@ -256,9 +256,6 @@ func (r *buildRun) check(*cobra.Command) error {
 	if r.opts.quiet {
 		r.mode = report.Quiet
 	}
-	if r.opts.holdExports && r.opts.jobs > 0 {
-		return usageError("--jobs: defer-output needs all targets at once; leave parallel out")
-	}
 	switch r.opts.history {
 	case "built", "all", "none":
 	default:

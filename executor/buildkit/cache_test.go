@@ -1,6 +1,7 @@
 package buildkit
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	digest "github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-build/strata/cache"
 	"github.com/strata-build/strata/config"
@@ -275,4 +277,115 @@ func TestCacheFaults(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Each platform has a cache of its own; steps that must run whatever is in the
+// cache run once, though the cache is written by a second solve; and provenance,
+// which the engine's own front end makes, changes nothing of it.
+func TestSharedCacheOfEveryKindOfTarget(t *testing.T) {
+	l := newLab(t)
+	l.cache = cacheIn(l.mirror, "main")
+	l.write(map[string]string{"f": "content", "Dockerfile": "FROM busybox\nCOPY f /f\nRUN echo $RANDOM > /r\n"})
+	other := "linux/arm64"
+	if runtime.GOARCH == "arm64" {
+		other = "linux/amd64"
+	}
+	for _, tt := range []struct {
+		target *config.Target
+		puts   []string
+	}{
+		{&config.Target{Name: "both", Context: ".", DockerfileInline: ptr("FROM scratch\nCOPY f /f\n"), Platforms: []string{"linux/" + runtime.GOARCH, other}}, []string{
+			"layers-both.linux-amd64", "layers-both.linux-arm64",
+		}},
+		{&config.Target{Name: "anew", Context: ".", NoCache: true}, []string{"layers-anew.linux-" + runtime.GOARCH}},
+		{&config.Target{Name: "proven", Context: ".", DockerfileInline: ptr("FROM busybox\nRUN echo p > /p\nCOPY f /g\n"), Attest: []config.Attest{{Type: "provenance", Attrs: map[string]string{"mode": "min"}}}}, []string{
+			"layers-proven.linux-" + runtime.GOARCH,
+		}},
+	} {
+		t.Run(tt.target.Name, func(t *testing.T) {
+			l.t = t
+			l.mirror.Forget()
+			l.must(tt.target)
+			var got []string
+			for _, req := range l.mirror.Requests() {
+				if tag, ok := strings.CutPrefix(req, "PUT /v2/shop/cache/main/manifests/"); ok {
+					got = append(got, tag)
+				}
+			}
+			slices.Sort(got)
+			if !slices.Equal(got, tt.puts) {
+				t.Errorf("wrote %v, want %v", got, tt.puts)
+			}
+			if w := l.warnings(); len(w) > 0 {
+				t.Errorf("warnings: %q", w)
+			}
+		})
+	}
+}
+
+// Caches that somebody made to do harm: none fails the build, none takes long.
+func TestCraftedCaches(t *testing.T) {
+	l := newLab(t)
+	l.cache = cacheIn(l.mirror, "main")
+	l.cache.Write = false
+	sum := "sha256:" + strings.Repeat("0", 64)
+	deep := `{"records":[{"digest":"` + sum + `"}`
+	for i := range 5000 {
+		deep += fmt.Sprintf(`,{"digest":"%s","inputs":[[{"link":%d}]]}`, sum, i)
+	}
+	for name, text := range map[string]string{
+		"empty":           "",
+		"no JSON":         "\x00\x01",
+		"another type":    `["x"]`,
+		"null":            "null",
+		"a loop":          `{"records":[{"digest":"` + sum + `","inputs":[[{"link":1}]]},{"digest":"` + sum + `","inputs":[[{"link":0}]]}]}`,
+		"itself":          `{"layers":[{"blob":"` + sum + `","parent":0}],"records":[{"digest":"` + sum + `","layers":[{"layer":0}]}]}`,
+		"out of range":    `{"layers":[{"blob":"` + sum + `","parent":7}],"records":[{"digest":"` + sum + `","inputs":[[{"link":99}]],"layers":[{"layer":-1}]}]}`,
+		"unknown layers":  `{"layers":[{"blob":"` + sum + `","parent":-1}],"records":[{"digest":"` + sum + `","layers":[{"layer":0}]}]}`,
+		"very deep":       deep + "]}",
+		"more than a MiB": `{"records":[` + strings.Repeat(" ", cache.MaxManifest) + `]}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			l.t = t
+			pushCache(t, l.mirror, "shop/cache/main", "layers-x.linux-"+runtime.GOARCH, text)
+			res, _ := l.must(&config.Target{Name: "x", Context: ".", DockerfileInline: ptr("FROM busybox\nRUN echo '" + name + "' > /x\n")})
+			if res["x"].Ran != 1 {
+				t.Errorf("%d steps ran", res["x"].Ran)
+			}
+		})
+	}
+	for _, want := range []string{"is not read: ", "split the target"} {
+		if w := strings.Join(l.warnings(), "\n"); !strings.Contains(w, want) {
+			t.Errorf("no warning says %q:\n%s", want, w)
+		}
+	}
+}
+
+// pushCache stores a cache manifest with text as its config.
+func pushCache(t *testing.T, reg *testkit.Registry, repo, tag, text string) {
+	t.Helper()
+	put := func(method, path, kind string, body []byte) *http.Response {
+		req, err := http.NewRequestWithContext(t.Context(), method, path, bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", kind)
+		req.Close = true
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode >= 300 {
+			t.Fatalf("%s %s: %s", method, path, resp.Status)
+		}
+		return resp
+	}
+	sum := digest.FromString(text)
+	base := reg.URL() + "/v2/" + repo
+	at := put(http.MethodPost, base+"/blobs/uploads/", "", nil).Header.Get("Location")
+	put(http.MethodPut, at+"&digest="+sum.String(), "application/octet-stream", []byte(text))
+	manifest := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"application/vnd.buildkit.cacheconfig.v0","digest":%q,"size":%d},"layers":[]}`,
+		ocispec.MediaTypeImageManifest, sum, len(text))
+	put(http.MethodPut, base+"/manifests/"+tag, ocispec.MediaTypeImageManifest, []byte(manifest))
 }
