@@ -130,7 +130,34 @@ type world struct {
 	was      map[string]string // digests of the last clean build, by target
 	damaged  map[string]bool   // targets whose results an edit took away
 	data     string            // where clean builds keep images
+	reasons  map[string]string // why the plan solves targets
 	log      []string          // the edits so far
+}
+
+// plan asks what the next build would do. It is nothing if that would be an
+// error.
+func (w *world) plan(edit) map[string]string {
+	out, err := w.strataCommand(w.planned(), "plan", "--json")
+	if err != nil {
+		return nil
+	}
+	var doc struct {
+		Targets []struct {
+			Name, Action string
+			Reasons      []struct{ Kind, Path string }
+		}
+	}
+	if err := json.NewDecoder(bytes.NewReader(out)).Decode(&doc); err != nil {
+		w.t.Fatalf("reading a plan: %v\n%s", err, out)
+	}
+	reasons := map[string]string{}
+	for _, t := range doc.Targets {
+		reasons[t.Name] = ""
+		if t.Action == "solve" && len(t.Reasons) > 0 {
+			reasons[t.Name] = t.Reasons[0].Kind + " " + t.Reasons[0].Path
+		}
+	}
+	return reasons
 }
 
 // run makes a project, and edits, builds and compares it.
@@ -332,11 +359,18 @@ func done(state string) bool {
 // if the project does not build.
 func (w *world) compare(e edit) bool {
 	w.tally.edits++
+	w.reasons = w.plan(e)
 	planned, said := w.build(w.planned())
 	cleanEnv := w.clean()
 	clean, cleanSaid := w.build(cleanEnv, "--var", "OUT=clean", "--force", "--no-cache")
 	now := map[string]string{}
 	whole := len(clean) > 0
+	for name, reason := range w.reasons {
+		solved := planned[name] != "reused" && planned[name] != "retagged"
+		if (reason != "") != solved {
+			w.t.Errorf("after %q target %s is %q, and the plan said: %q", e.name, name, planned[name], reason)
+		}
+	}
 	for _, t := range w.project.Targets {
 		for _, name := range t.outputs() {
 			if done(planned[name]) != done(clean[name]) {
@@ -388,7 +422,7 @@ func (w *world) compareOne(e edit, t *target, name, state string) string {
 		w.tally.same++
 		if state != "reused" && state != "retagged" {
 			w.tally.needless++
-			w.tally.byEdit[e.name]++
+			w.tally.byEdit[e.name+"; because of "+w.reasons[name]]++
 		}
 	}
 	return digest
