@@ -169,6 +169,7 @@ func lowerRequest(ctx context.Context, req *Request, opts Options) (*Result, err
 		}
 		return nil, req.sourceError(err, res.Source)
 	}
+	req.pins = g.images
 	res.Images, res.Builtin = g.images, builtinSyntax(req.Attrs, res.Source)
 	res.Warnings = g.warnings
 	return res, res.fill(out, req, opts)

@@ -54,6 +54,7 @@ type Request struct {
 	parents map[string]needed // by target name
 	names   map[string]string // context name -> parent target
 	links   []link
+	pins    map[string]digest.Digest // of images by reference, once they are known
 	foreign string
 }
 

@@ -76,6 +76,7 @@ func relinkSource(in, out *pb.Definition, moved map[string]string) {
 
 func (req *Request) rewriteSource(src *pb.SourceOp, opts Options) {
 	delete(src.Attrs, pb.AttrOCILayoutSessionID)
+	req.pin(src)
 	name, ok := strings.CutPrefix(src.Identifier, "local://")
 	if !ok {
 		return
@@ -95,4 +96,13 @@ func (req *Request) rewriteSource(src *pb.SourceOp, opts Options) {
 		fmt.Fprintf(h, "%s\n", opts.Generation(req.Locals[name]))
 	}
 	src.Attrs[pb.AttrSharedKeyHint] = unique + "-" + hex.EncodeToString(h.Sum(nil)[:6])
+}
+
+// pin names the digest of an image that the front end names by its tag alone, as
+// it does for a named context. The engine would ask again what the tag is.
+func (req *Request) pin(src *pb.SourceOp) {
+	ref, ok := strings.CutPrefix(src.Identifier, "docker-image://")
+	if d := req.pins[ref]; ok && d != "" && !strings.Contains(ref, "@") {
+		src.Identifier += "@" + d.String()
+	}
 }

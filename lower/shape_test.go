@@ -200,3 +200,16 @@ func TestForeignTargetsAreNeverTheSame(t *testing.T) {
 		t.Errorf("the brief is %+v", b)
 	}
 }
+
+func TestImagesOfNamedContextsArePinned(t *testing.T) {
+	dir := tree(t, map[string]string{"Dockerfile": "FROM system\nRUN --mount=type=bind,from=tools,target=/t x\n"})
+	b := briefs(t, dir, nil, &config.Target{Name: "app", Context: ".", Contexts: map[string]string{
+		"system": "docker-image://alpine", "tools": "docker-image://example.com/tools:1",
+	}})["app"]
+	if len(b.Unpinned) > 0 {
+		t.Errorf("%v may change with nothing telling", b.Unpinned)
+	}
+	if len(b.Images) != 2 {
+		t.Errorf("the images are %v", b.Images)
+	}
+}

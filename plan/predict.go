@@ -144,7 +144,7 @@ func (p *Plan) critical(weights map[graph.ID]time.Duration) {
 		}
 		if w, ok := weights[graph.ID(t.Name)]; ok {
 			best[t.Name] += w
-			if end == "" || best[t.Name] > best[end] {
+			if end == "" || best[t.Name] > best[end] || best[t.Name] == best[end] && from[t.Name] == end {
 				end = t.Name
 			}
 		}

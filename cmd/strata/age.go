@@ -28,7 +28,7 @@ func (a *ageFlag) Set(text string) error {
 		if !ok {
 			continue
 		}
-		if n, err := strconv.ParseUint(number, 10, 16); err == nil {
+		if n, err := strconv.ParseUint(number, 10, 16); err == nil && n > 0 {
 			*a = ageFlag(time.Duration(n) * length)
 			return nil
 		}
