@@ -16,9 +16,15 @@ const maxDepth = 250
 
 // guardHCL reports text that is not safe to give to the HCL parser.
 func guardHCL(data []byte, name string) hcl.Diagnostics {
+	if tooLarge := guardWords(piece{hcl.InitialPos, data}, name); tooLarge != nil {
+		return hcl.Diagnostics{tooLarge}
+	}
 	tokens, diags := hclsyntax.LexConfig(data, name, hcl.InitialPos)
 	if rng, deep := tooDeep(tokens); deep {
 		return hcl.Diagnostics{tooDeepProblem(rng)}
+	}
+	if rng, many := tooManyLines(tokens); many {
+		return hcl.Diagnostics{problem(rng, "Text too long", "Here-documents and templates may have about %d lines.", maxTemplate)}
 	}
 	if diags.HasErrors() {
 		return diags
@@ -158,7 +164,7 @@ func pieces(data []byte) ([]piece, bool) {
 
 // plainString returns where the string whose text begins at i is closed.
 func plainString(data []byte, i int) (int, bool) {
-	for ; i < len(data); i++ {
+	for begin := i; i < len(data) && i-begin < pieceSize; i++ {
 		switch data[i] {
 		case '"':
 			return i, true
