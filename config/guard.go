@@ -104,7 +104,10 @@ const pieceSize = 64 << 10
 // reading a large one. It knows strings, comments to the end of the line and
 // brackets; of a file with here-documents, block comments or templates that hold
 // more than a name, and of one that is nested deeply, it says that it can not.
-func pieces(data []byte) ([]piece, bool) {
+func pieces(data []byte) ([]piece, bool) { return piecesOf(data, pieceSize) }
+
+// piecesOf is pieces with the size that pieces have at least.
+func piecesOf(data []byte, size int) ([]piece, bool) {
 	var out []piece
 	begin, line := hcl.InitialPos, 1
 	depth, chain := 0, 0
@@ -150,7 +153,7 @@ func pieces(data []byte) ([]piece, bool) {
 				break
 			}
 			chain = 0
-			if i+1-begin.Byte >= pieceSize {
+			if i+1-begin.Byte >= size {
 				out = append(out, piece{begin, data[begin.Byte : i+1]})
 				begin = hcl.Pos{Line: line, Column: 1, Byte: i + 1}
 			}
