@@ -37,6 +37,7 @@ type Options struct {
 	Resolver sourceresolver.ImageMetaResolver // base images, each asked for once per run
 	Workers  []gwclient.WorkerInfo            // the engine's platforms; the first is the default
 	RunID    string                           // the same in all targets of a run, so that equal local sources are one vertex
+	Foreign  string                           // why every target is left to the engine, "" if it is not
 }
 
 // A Result is one target as the engine will see it.
@@ -139,6 +140,13 @@ func Lower(ctx context.Context, t *config.Target, parents map[string]*Result, op
 		return res, nil
 	}
 	g := newGateway(req, opts)
+	if opts.Foreign != "" {
+		res.Foreign, res.Source = opts.Foreign, g.source(req)
+		if name := builtinSyntax(req.Attrs, res.Source); isBuiltin(name) {
+			res.Builtin = name
+		}
+		return res, nil
+	}
 	out, err := runFrontend(ctx, g)
 	res.Source = g.source(req)
 	if err != nil {

@@ -247,6 +247,9 @@ func (r *buildRun) open(ctx context.Context) error {
 		BuildFile:    r.buildFile,
 		Lower:        lower.Options{Dir: r.cfg.Dir, RunID: newID()},
 	}
+	if b.SourcePolicy, err = buildkit.SourcePolicy(a.lookupEnv); err != nil {
+		return withStatus(exitUsage, err)
+	}
 	for _, w := range r.engine.Workers() {
 		b.Lower.Workers = append(b.Lower.Workers, gwclient.WorkerInfo{ID: w.ID, Labels: w.Labels, Platforms: w.Platforms})
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/session"
+	spb "github.com/moby/buildkit/sourcepolicy/pb"
 
 	"github.com/strata-build/strata/cache"
 	"github.com/strata-build/strata/config"
@@ -42,7 +43,8 @@ type Builder struct {
 	Command      func(target string) string // how to build one target again
 	BuildFile    func(name string) []byte   // the text of a build file, nil if it is none
 	Lower        lower.Options
-	Run          string // id of the run, in records
+	SourcePolicy *spb.Policy // what sources may be read, and as what; nil is all
+	Run          string      // id of the run, in records
 	Emit         func(executor.Event)
 
 	targets map[string]*config.Target
@@ -91,11 +93,12 @@ func (b *Builder) Prepare(ctx context.Context, targets []*config.Target) error {
 func (b *Builder) prepare(t *config.Target) error {
 	p := &target{}
 	b.plans[t.Name] = p
-	var errs [4]error
+	var errs [5]error
 	p.exports, errs[0] = b.exportsOf(t)
 	p.session, errs[1] = b.attachables(t)
 	p.imports, errs[2] = cache.Imports(t)
 	p.cacheTo, errs[3] = cache.Exports(t)
+	errs[4] = checkPolicy(t)
 	return errors.Join(errs[:]...)
 }
 
@@ -111,7 +114,12 @@ func (b *Builder) lower(ctx context.Context, t *config.Target) error {
 		}
 		parents[string(id)] = p
 	}
-	r, err := lower.Lower(ctx, t, parents, b.Lower)
+	opts := b.Lower
+	opts.Foreign = b.underPolicy()
+	r, err := lower.Lower(ctx, t, parents, opts)
+	if err == nil {
+		err = checkImplied(t, r)
+	}
 	if err != nil {
 		return err
 	}
