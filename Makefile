@@ -5,7 +5,7 @@
 # Both need root, Go, git, gcc and make; what else is missing they set up.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint bench bench-language release clean
+.PHONY: help setup build demo test fuzz lint bench bench-language release clean
 
 goroot = $(shell go env GOROOT)
 strata = GOROOT=$(goroot) bin/strata
@@ -28,6 +28,9 @@ test: ## vet, and run every test with the race detector
 	go -C examples/shop vet ./...
 	go test -race -timeout 20m ./...
 
+fuzz: ## run every fuzz target for FUZZTIME (60s)
+	scripts/fuzz.sh $(FUZZTIME)
+
 lint: ## run golangci-lint
 	go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(golangci) run
 
@@ -44,6 +47,8 @@ release: setup build ## build the image of strata itself
 clean: ## forget what demo has built and stop its engine
 	if [ -x bin/strata ]; then bin/strata engine prune --engine embedded --all >/dev/null && bin/strata engine stop; fi
 	rm -rf bin examples/shop/dist
+
+FUZZTIME = 60s
 
 # What "make bench-language" compares with.
 buildx = $(shell go -C bench list -m -f {{.Version}} github.com/docker/buildx)

@@ -82,6 +82,7 @@ type Config struct {
 	order  []string         // names of targets, as declared
 	specs  map[string]*spec // by name; blocks of one name merged, inherits not
 	groups []*group
+	byName map[string]*group // groups; the first of a name counts
 	remote *Remote
 	env    func(string) (string, bool)
 	varEnv func(string) (string, bool) // nil if variables may not come from there
@@ -152,8 +153,24 @@ func Load(ctx context.Context, opts LoadOptions) (*Config, error) {
 	return m.load(ctx, files, opts)
 }
 
-// load parses and evaluates files.
-func (m *module) load(ctx context.Context, files []source, opts LoadOptions) (*Config, error) {
+// load parses and evaluates files, within the limits of time and memory.
+func (m *module) load(ctx context.Context, files []source, opts LoadOptions) (c *Config, err error) {
+	if gaveUp := m.watch.run(ctx, func() { c, err = m.loadAll(files, opts) }); gaveUp != nil {
+		return nil, &Error{Diags: hcl.Diagnostics{gaveUp}, Files: unparsed(files)}
+	}
+	return c, err
+}
+
+// unparsed are files to show excerpts of.
+func unparsed(files []source) map[string]*hcl.File {
+	out := make(map[string]*hcl.File, len(files))
+	for _, f := range files {
+		out[f.name] = &hcl.File{Bytes: f.data}
+	}
+	return out
+}
+
+func (m *module) loadAll(files []source, opts LoadOptions) (*Config, error) {
 	services, err := newComposer(m, opts)
 	if err != nil {
 		return nil, err
@@ -173,21 +190,19 @@ func (m *module) load(ctx context.Context, files []source, opts LoadOptions) (*C
 	if err != nil {
 		m.report(problem(hcl.Range{}, "Invalid setting", "BUILDX_BAKE_FILE_RELATIVE_PATHS is neither true nor false."))
 	}
-	return m.config(ctx, opts, services, relative)
+	return m.config(opts, services, relative)
 }
 
 // config evaluates what was read.
-func (m *module) config(ctx context.Context, opts LoadOptions, services *composer, relative bool) (*Config, error) {
+func (m *module) config(opts LoadOptions, services *composer, relative bool) (*Config, error) {
 	c := &Config{
-		Dir: opts.Dir, Mode: m.mode, Files: m.files, specs: map[string]*spec{}, remote: opts.Remote,
+		Dir: opts.Dir, Mode: m.mode, Files: m.files, specs: map[string]*spec{}, byName: map[string]*group{}, remote: opts.Remote,
 		env: opts.LookupEnv, varEnv: opts.envForVariables(),
 	}
 	e := newEvaluator(m, outside{env: c.varEnv, vars: opts.Vars}, opts.builtins())
 	done := e.addOwn(opts)
 	defer done()
-	if gaveUp := e.within(ctx); gaveUp != nil {
-		return nil, &Error{Diags: hcl.Diagnostics{gaveUp}, Files: m.files}
-	}
+	e.evaluate()
 	specs, all := services.targets()
 	for _, s := range specs {
 		if len(services.files) > 0 {
@@ -205,7 +220,7 @@ func (m *module) config(ctx context.Context, opts LoadOptions, services *compose
 	c.Pools, c.Cache = e.poolSizes, e.cacheBlock
 	if m.mode == ModeStrata && !m.unread {
 		m.report(c.checkPools()...)
-		m.report(c.verify(e.unnamed)...)
+		m.report(c.verify(m.watch, e.unnamed)...)
 	}
 	errs, warnings := collect(m.diags)
 	if errs.HasErrors() {
@@ -219,8 +234,8 @@ func (m *module) config(ctx context.Context, opts LoadOptions, services *compose
 // verify resolves everything, so that a bad reference is found even where
 // nobody asked for it. If some targets could not be named, nothing is said about
 // unknown ones.
-func (c *Config) verify(unnamed bool) hcl.Diagnostics {
-	r := newResolver(c)
+func (c *Config) verify(w *watch, unnamed bool) hcl.Diagnostics {
+	r := newResolver(c, w)
 	for _, g := range c.groups {
 		for i, member := range g.targets {
 			if c.findGroup(member) == nil && c.specs[member] == nil && i < len(g.places) {
@@ -330,7 +345,7 @@ func (c *Config) declare(e *evaluator) {
 		if len(names) == 1 && names[0] == label {
 			continue
 		}
-		c.groups = append(c.groups, &group{name: label, targets: names, rng: c.specs[names[0]].rng})
+		c.appendGroup(&group{name: label, targets: names, rng: c.specs[names[0]].rng})
 	}
 }
 
@@ -345,23 +360,22 @@ func (c *Config) addTarget(s *spec) {
 
 // addGroup replaces a group of the same name.
 func (c *Config) addGroup(g *group) {
-	for i, old := range c.groups {
-		if old.name == g.name {
-			c.groups[i] = g
-			return
-		}
+	if old := c.byName[g.name]; old != nil {
+		*old = *g
+		return
 	}
-	c.groups = append(c.groups, g)
+	c.appendGroup(g)
 }
 
-func (c *Config) findGroup(name string) *group {
-	for _, g := range c.groups {
-		if g.name == name {
-			return g
-		}
+// appendGroup adds a group; one of the same name before it hides it.
+func (c *Config) appendGroup(g *group) {
+	c.groups = append(c.groups, g)
+	if c.byName[g.name] == nil {
+		c.byName[g.name] = g
 	}
-	return nil
 }
+
+func (c *Config) findGroup(name string) *group { return c.byName[name] }
 
 // members are the targets, each once; nil only if none were said.
 func (g *groupDecl) members() []string {

@@ -81,7 +81,7 @@ func newEvaluator(m *module, out outside, builtins map[string]string) *evaluator
 	e := &evaluator{
 		module:  m,
 		outside: out,
-		meter:   &meter{},
+		meter:   &meter{watch: m.watch},
 		root:    &hcl.EvalContext{Variables: map[string]cty.Value{}, Functions: maps.Clone(standardFunctions())},
 		states:  map[string]state{},
 		funcs:   map[string]state{},
@@ -146,7 +146,6 @@ func (e *evaluator) run(expr hcl.Expression, ctx *hcl.EvalContext) (v cty.Value,
 	e.meter.at.Store(&rng)
 	e.meter.work = 0
 	v, diags := expr.Value(ctx)
-	v, _ = v.UnmarkDeep()
 	if over := e.meter.over; over != nil {
 		e.report(problem(rng, "Evaluation too large", "Evaluating this was stopped: %s.", over))
 		return cty.DynamicVal, false
@@ -160,6 +159,7 @@ func (e *evaluator) run(expr hcl.Expression, ctx *hcl.EvalContext) (v cty.Value,
 		e.report(problem(rng, "Value too large", "The value can not be used: %s.", err))
 		return cty.DynamicVal, false
 	}
+	v, _ = v.UnmarkDeep()
 	if !v.IsWhollyKnown() {
 		if !e.diags.HasErrors() {
 			e.report(problem(expr.Range(), "Unknown value", "The value can not be known."))
@@ -223,7 +223,10 @@ func (e *evaluator) needValue(name string, from hcl.Traversal, strict bool) bool
 }
 
 func (e *evaluator) noVariable(name string, rng hcl.Range) *hcl.Diagnostic {
-	known := slices.Concat(sortedKeys(e.variables), sortedKeys(e.globals))
+	var known []string
+	if len(e.diags) < maxShown { // nobody sees the others
+		known = slices.Concat(sortedKeys(e.variables), sortedKeys(e.globals))
+	}
 	return problem(rng, "Unknown variable", "There is no variable named %q.%s", name, didYouMean(name, known))
 }
 
@@ -412,6 +415,11 @@ func (e *evaluator) define(f *userFunction) (function.Function, bool) {
 		return function.Function{}, false
 	}
 	call := func(args []cty.Value) (cty.Value, error) {
+		for _, a := range args {
+			if err := e.meter.result(a); err != nil {
+				return cty.DynamicVal, err
+			}
+		}
 		ctx := base.NewChild()
 		ctx.Variables = map[string]cty.Value{}
 		for i, p := range spec.Params {
@@ -421,6 +429,9 @@ func (e *evaluator) define(f *userFunction) (function.Function, bool) {
 			ctx.Variables[spec.VarParam.Name] = cty.TupleVal(args[len(spec.Params):])
 		}
 		v, diags := f.result.Expr.Value(ctx)
+		if err := e.meter.result(v); err != nil {
+			return cty.DynamicVal, err
+		}
 		if diags.HasErrors() {
 			return cty.DynamicVal, diags
 		}

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
@@ -31,6 +32,7 @@ type module struct {
 	schema    *blockSchema         // of target blocks
 	declared  map[string]hcl.Range // labels, by type, name and file
 	diags     hcl.Diagnostics
+	watch     *watch
 }
 
 // A block is one target or group block.
@@ -103,6 +105,7 @@ func newModule(mode Mode) *module {
 		templates: map[string]*block{},
 		schema:    newSchema(targetSchema(mode)),
 		declared:  map[string]hcl.Range{},
+		watch:     &watch{},
 	}
 }
 
@@ -120,6 +123,7 @@ func (m *module) unknown(d *hcl.Diagnostic) {
 
 // parse adds one HCL or JSON file.
 func (m *module) parse(src source) {
+	m.watch.at.Store(&hcl.Range{Filename: src.name, Start: hcl.InitialPos, End: hcl.InitialPos})
 	f, diags := parseFile(src)
 	m.report(diags...)
 	m.unread = m.unread || diags.HasErrors()
@@ -156,49 +160,70 @@ func parseHCL(src source) (*hcl.File, hcl.Diagnostics) {
 	if !utf8.Valid(src.data) {
 		return &hcl.File{Bytes: src.data}, hcl.Diagnostics{badUTF8(src.data, src.name)}
 	}
-	if parts, ok := pieces(src.data); ok && len(parts) > 1 {
-		if f, ok := parsePieces(src, parts); ok {
-			return f, nil
-		}
-	} else if !ok {
+	parts, ok := pieces(src.data)
+	if !ok {
 		if diags := guardHCL(src.data, src.name); diags.HasErrors() {
 			return &hcl.File{Bytes: src.data}, diags
 		}
+		return hclsyntax.ParseConfig(src.data, src.name, hcl.InitialPos)
+	}
+	for _, p := range parts {
+		if tooLarge := guardWords(p, src.name); tooLarge != nil {
+			return &hcl.File{Bytes: src.data}, hcl.Diagnostics{tooLarge}
+		}
+	}
+	if len(parts) > 1 {
+		return parsePieces(src, parts)
 	}
 	return hclsyntax.ParseConfig(src.data, src.name, hcl.InitialPos)
 }
 
-// parsePieces parses the parts of a large file at the same time. It gives up on
-// any problem, so that the whole is parsed and reported as usual.
-func parsePieces(src source, parts []piece) (*hcl.File, bool) {
+// parsePieces parses the parts of a large file at the same time.
+func parsePieces(src source, parts []piece) (*hcl.File, hcl.Diagnostics) {
 	bodies := make([]*hclsyntax.Body, len(parts))
+	problems := make([]hcl.Diagnostics, len(parts))
+	var wrong atomic.Int32
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i, p := range parts {
 		g.Go(func() error {
-			f, diags := hclsyntax.ParseConfig(p.data, src.name, p.start)
-			if diags.HasErrors() {
-				return diags
+			if wrong.Load() > maxShown { // more are of no use
+				return nil
 			}
-			bodies[i] = f.Body.(*hclsyntax.Body)
+			f, diags := hclsyntax.ParseConfig(p.data, src.name, p.start)
+			bodies[i], problems[i] = f.Body.(*hclsyntax.Body), diags
+			if diags.HasErrors() {
+				wrong.Add(1)
+			}
 			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return nil, false
+	_ = g.Wait() // no part returns an error
+	if wrong.Load() > 0 {
+		return &hcl.File{Bytes: src.data}, slices.Concat(problems...)
 	}
+	body, diags := joined(bodies)
+	return &hcl.File{Body: body, Bytes: src.data}, diags
+}
+
+// joined is one body with what all have.
+func joined(bodies []*hclsyntax.Body) (*hclsyntax.Body, hcl.Diagnostics) {
+	var diags hcl.Diagnostics
 	whole := bodies[0]
 	for _, b := range bodies[1:] {
-		for name, attr := range b.Attributes {
-			if whole.Attributes[name] != nil {
-				return nil, false
+		for _, name := range sortedKeys(b.Attributes) {
+			attr := b.Attributes[name]
+			if old := whole.Attributes[name]; old != nil {
+				diags = append(diags, problem(attr.NameRange, "Attribute redefined",
+					"The argument %q was already set at %s. Each argument may be set only once.", name, old.NameRange))
+				continue
 			}
 			whole.Attributes[name] = attr
 		}
 		whole.Blocks = append(whole.Blocks, b.Blocks...)
 		whole.SrcRange.End, whole.EndRange = b.SrcRange.End, b.EndRange
 	}
-	return &hcl.File{Body: whole, Bytes: src.data}, true
+	return whole, diags
 }
 
 func parseJSON(src source) (*hcl.File, hcl.Diagnostics) {

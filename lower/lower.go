@@ -44,6 +44,7 @@ type Options struct {
 	// must not be updated but sent anew; nil if there is none.
 	Generation func(dir string) string
 	RunID      string // the same in all targets of a run, so that equal local sources are one vertex
+	Foreign    string // why every target is left to the engine, "" if it is not
 }
 
 // A Result is one target as the engine will see it.
@@ -159,6 +160,13 @@ func lowerRequest(ctx context.Context, req *Request, opts Options) (*Result, err
 		return res, nil
 	}
 	g := newGateway(req, opts)
+	if opts.Foreign != "" {
+		res.Foreign, res.Source = opts.Foreign, g.source(req)
+		if name := builtinSyntax(req.Attrs, res.Source); isBuiltin(name) {
+			res.Builtin = name
+		}
+		return res, nil
+	}
 	out, err := runFrontend(ctx, g)
 	res.Source = g.source(req)
 	res.reads, res.asked = g.reads.list(), g.asked

@@ -185,7 +185,7 @@ const memoVersion = "6 buildkit 0.34.2"
 // noted in the brief.
 func (l *Lowerer) key(req *Request) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%s\n%s\n%q\n", memoVersion, requestHash(req), l.opts.Dir)
+	fmt.Fprintf(h, "%s\n%s\n%q %q\n", memoVersion, requestHash(req), l.opts.Dir, l.opts.Foreign)
 	for _, name := range req.localNames() {
 		fmt.Fprintf(h, "local %q %q\n", name, req.Locals[name])
 	}

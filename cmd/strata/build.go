@@ -328,6 +328,7 @@ func (r *buildRun) open(ctx context.Context) error {
 		Layers:       p.kind == engine.KindEmbedded,
 		Unchanged:    func(ctx context.Context, target string) error { return p.unchanged(ctx, r.decided[target]) },
 	}
+	b.SourcePolicy = p.policy
 	b.Lower.Workers = workersOf(p.engine)
 	if d := p.engine.Docker(); d != nil {
 		b.Docker, b.DockerPushes = d, d.ContainerdStore

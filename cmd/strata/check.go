@@ -141,6 +141,7 @@ func (a *app) lint(ctx context.Context, opts checkOptions) (*lint.Report, error)
 
 // checked reads the build files and resolves the targets to look at.
 func (a *app) checked(ctx context.Context, opts checkOptions) (*config.Config, *config.Selection, error) {
+	defer frugal()()
 	cfg, err := a.load(ctx, opts.selectOptions)
 	if err != nil {
 		return nil, nil, err

@@ -17,6 +17,7 @@ func newListCmd(a *app) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "list",
+		Example: "  strata list\n  strata list --json",
 		Aliases: []string{"ls"},
 		Short:   "List the targets and groups of the build files",
 		Long:    "List the targets and groups of the build files, in the order they are declared.\n" + exitStatusHelp,

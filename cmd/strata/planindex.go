@@ -14,7 +14,7 @@ type planIndex struct {
 	local   *index.Local
 	remote  *index.Remote // nil if nothing is shared
 	project string
-	scopes  []string      // of the remote, in the order they are read
+	scopes  []string // of the remote, in the order they are read
 	loaded  atomic.Bool
 	load    sync.Once // the remote's snapshots are read when first needed
 }

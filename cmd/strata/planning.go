@@ -8,12 +8,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	gwclient "github.com/moby/buildkit/frontend/gateway/client"
+	spb "github.com/moby/buildkit/sourcepolicy/pb"
 	digest "github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/pflag"
@@ -68,6 +70,7 @@ type planning struct {
 	client   *registry.Client
 	bases    *registry.Resolver
 	lowerer  *lower.Lowerer
+	policy   *spb.Policy // of the environment, nil if there is none
 	runID    string
 	tell     atomic.Pointer[func(error)] // where warnings go while progress is shown
 	workers  []gwclient.WorkerInfo
@@ -106,6 +109,9 @@ func (a *app) newPlanning(ctx context.Context, cfg *config.Config, sel *config.S
 		p.memo = cache.OpenMemo("")
 	}
 	a.onClose(p.save)
+	if p.policy, err = buildkit.SourcePolicy(a.lookupEnv); err != nil {
+		return nil, withStatus(exitUsage, err)
+	}
 	p.index = newPlanIndex(a, cfg.Dir)
 	if err := p.openShared(&p.opts.cache); err != nil {
 		return nil, err
@@ -217,7 +223,7 @@ func sameDefault(a, b []gwclient.WorkerInfo) bool {
 func (p *planning) lowerOptions() lower.Options {
 	return lower.Options{
 		Dir: p.cfg.Dir, RunID: p.runID, Workers: p.workers,
-		Resolver: &baseResolver{p}, Digest: p.baseDigest, Generation: p.files.Generation,
+		Foreign: buildkit.UnderPolicy(p.policy), Resolver: &baseResolver{p}, Digest: p.baseDigest, Generation: p.files.Generation,
 	}
 }
 
@@ -241,10 +247,24 @@ func (p *planning) planner() *plan.Planner {
 		Lowerer: p.lowerer, Files: p.files, Index: p.index, Deliveries: p.places,
 		Memo: p.memo, MaxAge: p.opts.maxAge, Now: time.Now(),
 	}
+	planner.Policy = p.policyOf
 	if p.opts.force {
 		planner.Force = "--force"
 	}
 	return planner
+}
+
+// policyOf is what a target says of source policies, and whether there is one
+// beside its Dockerfile, "" if there is nothing of the kind.
+func (p *planning) policyOf(t *config.Target) string {
+	dir := filepath.Join(p.cfg.Dir, t.Context, filepath.Dir(t.Dockerfile))
+	name := filepath.Base(cmp.Or(t.Dockerfile, "Dockerfile")) + ".rego"
+	_, err := os.Stat(filepath.Join(dir, name))
+	if len(t.Policy) == 0 && err != nil {
+		return ""
+	}
+	text, _ := json.Marshal(t.Policy) // strings and switches do not fail
+	return fmt.Sprintf("%s %v", text, err == nil)
 }
 
 // baseDigest asks what a base image is now. If its registry can not be reached,

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -48,6 +50,20 @@ func (o *selectOptions) envFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.allow, "allow", nil, "let build files read an environment variable by env(): `env=NAME`, repeatable")
 }
 
+// readingMemory is what the program may use while it reads build files, of the 512
+// MiB that config promises: near to it the collector of garbage works harder.
+const readingMemory = 384 << 20
+
+// frugal keeps memory small until the function that it returns is called, unless
+// the user has said by GOMEMLIMIT what is right.
+func frugal() func() {
+	if debug.SetMemoryLimit(-1) != math.MaxInt64 {
+		return func() {}
+	}
+	debug.SetMemoryLimit(readingMemory)
+	return func() { debug.SetMemoryLimit(math.MaxInt64) }
+}
+
 // load reads the build files.
 func (a *app) load(ctx context.Context, opts selectOptions) (*config.Config, error) {
 	dir, err := os.Getwd()
@@ -73,6 +89,7 @@ func (a *app) load(ctx context.Context, opts selectOptions) (*config.Config, err
 // selectTargets reads the build files and resolves the chosen targets; change
 // adds what a command's own flags ask for. Warnings are printed.
 func (a *app) selectTargets(ctx context.Context, opts selectOptions, change func(*config.Request)) (*config.Config, *config.Selection, error) {
+	defer frugal()()
 	cfg, err := a.load(ctx, opts)
 	if err != nil {
 		return nil, nil, err

@@ -17,6 +17,7 @@ import (
 
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/session"
+	spb "github.com/moby/buildkit/sourcepolicy/pb"
 	digest "github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -48,10 +49,11 @@ type Builder struct {
 	Lower        lower.Options // those of Lowerer
 	// Unchanged is asked before anything of a target is exported: its error
 	// says that files were changed since they were looked at. It may be nil.
-	Unchanged func(ctx context.Context, target string) error
-	Run       string // id of the run, in records
-	Emit      func(executor.Event)
-	Cache     *cache.Shared // layers of earlier builds in a registry; may be nil
+	Unchanged    func(ctx context.Context, target string) error
+	SourcePolicy *spb.Policy // what sources may be read, and as what; nil is all
+	Run          string      // id of the run, in records
+	Emit         func(executor.Event)
+	Cache        *cache.Shared // layers of earlier builds in a registry; may be nil
 
 	targets map[string]*config.Target // those to solve
 	needed  map[string]*config.Target // those that go into them without being solved
@@ -87,6 +89,7 @@ func (b *Builder) Prepare(ctx context.Context, targets []*config.Target) error {
 	b.tracker = newTracker(b.Emit)
 	var errs []error
 	if b.Lowerer == nil {
+		b.Lower.Foreign = UnderPolicy(b.SourcePolicy)
 		b.Lowerer = lower.NewLowerer(ctx, targets, nil, b.Lower)
 	}
 	for _, t := range targets {
@@ -124,11 +127,12 @@ func (b *Builder) hide(ctx context.Context, needs []graph.ID) {
 func (b *Builder) prepare(t *config.Target) error {
 	p := &target{}
 	b.plans[t.Name] = p
-	var errs [4]error
+	var errs [5]error
 	p.exports, errs[0] = b.exportsOf(t)
 	p.session, errs[1] = b.attachables(t)
 	p.imports, errs[2] = cache.Imports(t)
 	p.cacheTo, errs[3] = cache.Exports(t)
+	errs[4] = checkPolicy(t)
 	return errors.Join(errs[:]...)
 }
 
@@ -139,6 +143,9 @@ func (b *Builder) lower(ctx context.Context, t *config.Target) error {
 	r, err := b.Lowerer.Result(ctx, t.Name)
 	if _, follows := errors.AsType[*lower.NeedError](err); follows {
 		return nil
+	}
+	if err == nil && r != nil {
+		err = checkImplied(t, r)
 	}
 	if err != nil || r == nil {
 		return err

@@ -118,6 +118,7 @@ func (s *solve) run(ctx context.Context) (*client.SolveResponse, error) {
 		CacheExports:        s.plan.cacheTo,
 		Session:             append([]session.Attachable(nil), s.plan.session...),
 		AllowedEntitlements: s.b.Entitlements,
+		SourcePolicy:        s.b.SourcePolicy,
 		FrontendAttrs:       map[string]string{},
 		Internal:            !s.inEngine() && s.b.Docker == nil,
 	}
