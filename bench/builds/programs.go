@@ -1,11 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/strata-build/strata/bench/internal/run"
 )
@@ -67,11 +67,12 @@ func (b *bench) words(p program, engine, progress string, targets []string) []st
 	}
 }
 
-// hasIndex reports whether this strata looks results up in a registry.
+// hasIndex reports whether this strata looks results up in a registry: whether
+// its language has a block named cache.
 func (b *bench) hasIndex(ctx context.Context) (bool, error) {
-	r := run.Command{Words: []string{b.strata, "build", "--help"}}.Run(ctx)
+	r := run.Command{Words: []string{b.strata, "schema"}}.Run(ctx)
 	if r.Err != nil {
-		return false, fmt.Errorf("asking strata for its flags: %w", r.Err)
+		return false, fmt.Errorf("asking strata for its language: %w", r.Err)
 	}
-	return strings.Contains(string(r.Out), "--cache-repository"), nil
+	return bytes.Contains(r.Out, []byte(`"cache":`)), nil
 }

@@ -31,7 +31,7 @@ func atMost(what string, got, limit float64, unit string) goal {
 
 // times is the goal that bake takes at least so many times more.
 func times(got, limit float64) goal {
-	return goal{want: fmt.Sprintf("bake at least %s times as long", number(limit)), got: number(got) + " times", met: got >= limit}
+	return goal{want: fmt.Sprintf("bake takes at least %s times as long", number(limit)), got: number(got) + " times", met: got >= limit}
 }
 
 // printGoals prints the goals of all sections as a table.

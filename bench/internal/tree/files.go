@@ -23,7 +23,7 @@ type Output struct {
 func (t *Tree) BuildFile(out Output) string {
 	var b strings.Builder
 	if out.Index != "" {
-		fmt.Fprintf(&b, "cache {\n  repository = %q\n}\n\n", out.Index)
+		fmt.Fprintf(&b, "cache {\n  repository = %q\n  write = true\n}\n\n", out.Index)
 	}
 	b.WriteString("group \"default\" {\n  targets = [\n")
 	for _, target := range t.Targets {

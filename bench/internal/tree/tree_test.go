@@ -78,6 +78,7 @@ func TestBuildFile(t *testing.T) {
 	got := Slow("os").BuildFile(Output{Images: "h:5/i", LayerCache: "h:5/c", Index: "h:5/x"})
 	const want = `cache {
   repository = "h:5/x"
+  write = true
 }
 
 group "default" {
