@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/strata-build/strata/bench/internal/run"
 )
 
 func TestSpread(t *testing.T) {
@@ -37,6 +39,18 @@ func TestRatios(t *testing.T) {
 		if got := spreadOf(ratios(c.above, c.below)).String(); got != c.want {
 			t.Errorf("%v by %v: got %q, want %q", c.above, c.below, got, c.want)
 		}
+	}
+}
+
+func TestBrief(t *testing.T) {
+	ctx := t.Context()
+	r := run.Command{Words: []string{"sh", "-c", "printf 'first\\n\\n  second\\n' >&2; exit 3"}}.Run(ctx)
+	if got := brief(r).Error(); got != "exit status 3: first second" {
+		t.Errorf("got %q", got)
+	}
+	r = run.Command{Words: []string{"sleep", "3600"}, Limit: time.Millisecond}.Run(ctx)
+	if got := brief(r).Error(); got != "not done after 1ms: " {
+		t.Errorf("got %q", got)
 	}
 }
 

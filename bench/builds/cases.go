@@ -87,7 +87,7 @@ func (b *bench) warmWorld(ctx context.Context, t *tree.Tree) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := w.warm(ctx); err != nil {
+	if err := w.warm(ctx, programs...); err != nil {
 		return nil, errors.Join(err, w.close())
 	}
 	return w, nil
@@ -251,7 +251,7 @@ func (b *bench) publish(ctx context.Context, w *world) error {
 			return err
 		}
 	}
-	return w.warm(ctx)
+	return w.warm(ctx, programs...)
 }
 
 // bytes is what reaches the daemon when one file has changed.

@@ -57,7 +57,7 @@ func main() {
 	pairs := flag.Int("pairs", 5, "measure each case this many times")
 	names := flag.String("cases", strings.Join(caseNames(), ","), "cases to measure")
 	quick := flag.Bool("quick", false, "small trees and two pairs: to see that it works")
-	limit := flag.Duration("limit", 3*time.Minute, "give a run up after this `time`")
+	limit := flag.Duration("limit", 5*time.Minute, "give a run up after this `time`")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

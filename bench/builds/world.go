@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/strata-build/strata/bench/internal/rig"
@@ -96,16 +97,37 @@ type measures struct {
 	idle     bool     // when the daemon has done all that the run left
 }
 
-// warm builds everything with both programs, unmeasured. What one of them can
-// not build is an error when it is measured.
-func (w *world) warm(ctx context.Context) error {
-	for _, p := range programs {
+// warm builds everything, unmeasured. What a program can not build is an error
+// when it is measured.
+func (w *world) warm(ctx context.Context, with ...program) error {
+	for _, p := range with {
 		if err := w.daemon.Start(ctx, w.caches[p]); err != nil {
 			return err
 		}
-		w.failed[p] = w.command(p, measures{}).Run(ctx).Err
+		w.failed[p] = w.run(ctx, p, measures{}).Err
 	}
 	return context.Cause(ctx)
+}
+
+// run runs a program. What one that fails has said is in the log in full.
+func (w *world) run(ctx context.Context, p program, m measures) run.Result {
+	r := w.command(p, m).Run(ctx)
+	if r.Err != nil {
+		fmt.Fprintf(w.b.log, "%v\n%s%s", r.Err, r.Out, r.Errs)
+		r.Err = brief(r)
+	}
+	return r
+}
+
+// brief is a failure in one line: how the program ended and how its complaint
+// begins.
+func brief(r run.Result) error {
+	const most = 160
+	said := strings.Join(strings.Fields(string(r.Errs)), " ")
+	if len(said) > most {
+		said = strings.ToValidUTF8(said[:most], "") + "..."
+	}
+	return fmt.Errorf("%w: %s", errors.Unwrap(r.Err), said)
 }
 
 func (w *world) command(p program, m measures) run.Command {
@@ -137,7 +159,7 @@ func (w *world) measure(ctx context.Context, p program, m measures) (sample, err
 	if err != nil {
 		return nil, err
 	}
-	r := w.command(p, m).Run(ctx)
+	r := w.run(ctx, p, m)
 	if r.Err != nil {
 		return nil, r.Err
 	}

@@ -40,18 +40,17 @@ func Load() string {
 }
 
 // Version is that of the module a Go program was built from, or the commit of
-// the checkout it lies in.
+// the checkout it lies in. "(devel)" if neither is known.
 func Version(program string) (string, error) {
 	info, err := buildinfo.ReadFile(program)
 	if err != nil {
 		return "", err
 	}
-	if v := info.Main.Version; v != "(devel)" {
-		return v, nil
+	if info.Main.Version == "(devel)" {
+		out, err := exec.Command("git", "-C", filepath.Dir(program), "describe", "--always", "--dirty", "--abbrev=12").Output()
+		if err == nil {
+			return strings.TrimSpace(string(out)), nil
+		}
 	}
-	out, err := exec.Command("git", "-C", filepath.Dir(program), "describe", "--always", "--dirty", "--abbrev=12").Output()
-	if err != nil {
-		return "", fmt.Errorf("the commit of %s: %w", program, err)
-	}
-	return strings.TrimSpace(string(out)), nil
+	return info.Main.Version, nil
 }
