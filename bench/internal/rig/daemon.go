@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -30,7 +31,10 @@ func NewDaemon(program, dir, registry string) (*Daemon, error) {
 		return nil, err
 	}
 	config := filepath.Join(dir, "buildkitd.toml")
-	text := fmt.Sprintf("[registry.%q]\n  http = true\n[worker.oci]\n  gc = false\n[worker.containerd]\n  enabled = false\n", registry)
+	// without a limit hundreds of containers start at once, and most of the time
+	// is what the kernel does about that
+	text := fmt.Sprintf("[registry.%q]\n  http = true\n[worker.oci]\n  gc = false\n  max-parallelism = %d\n[worker.containerd]\n  enabled = false\n",
+		registry, 4*runtime.NumCPU())
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return nil, err
 	}
