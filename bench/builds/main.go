@@ -35,7 +35,7 @@ type sizes struct {
 
 var (
 	allSizes   = sizes{[]int{10, 50, 200}, 200, 1000, 10_000, []int{15, 30, 60}, 20}
-	quickSizes = sizes{[]int{50, 10}, 10, 50, 1000, []int{5, 10, 20}, 8}
+	quickSizes = sizes{[]int{10, 50}, 10, 50, 1000, []int{5, 10, 20}, 8}
 )
 
 // A bench is one run of all cases.
