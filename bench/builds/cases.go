@@ -238,18 +238,12 @@ func (b *bench) fresh(ctx context.Context) ([]section, error) {
 // publish builds the tree with both programs, each with repositories of its
 // own, and pushes images and what the programs need to know them again.
 func (b *bench) publish(ctx context.Context, w *world) error {
-	for _, p := range programs {
-		at := b.registry.Host + "/bench/" + p.String()
-		out, file := tree.Output{Images: at, LayerCache: at + "/cache"}, bakeFile
-		if p == strata {
-			file = strataFile
-			if b.index {
-				out.LayerCache, out.Index = "", at+"/cache"
-			}
-		}
-		if err := w.tree.WriteBuildFile(w.checkout, file, out); err != nil {
-			return err
-		}
+	at := func(p program) string { return b.registry.Host + "/bench/" + p.String() }
+	if err := errors.Join(
+		w.tree.WriteBuildFile(w.checkout, strataFile, tree.Output{Images: at(strata), Index: at(strata) + "/cache"}),
+		w.tree.WriteBuildFile(w.checkout, bakeFile, tree.Output{Images: at(bake), LayerCache: at(bake) + "/cache"}),
+	); err != nil {
+		return err
 	}
 	return w.warm(ctx, programs...)
 }

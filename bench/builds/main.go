@@ -44,7 +44,6 @@ type bench struct {
 	dir                       string // all that is made is below
 	registry                  *rig.Registry
 	base                      string // image that all trees start from
-	index                     bool   // strata looks results up in a registry
 	pairs                     int
 	limit                     time.Duration // of one run
 	sizes                     sizes
@@ -97,9 +96,6 @@ func (b *bench) main(ctx context.Context, out io.Writer, strata, peers string, n
 		return err
 	}
 	defer func() { err = errors.Join(err, b.registry.Close()) }()
-	if b.index, err = b.hasIndex(ctx); err != nil {
-		return err
-	}
 	if err := b.pushBase(ctx, filepath.Join(peers, "work")); err != nil {
 		return fmt.Errorf("pushing the base image: %w", err)
 	}

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 
@@ -65,14 +63,4 @@ func (b *bench) words(p program, engine, progress string, targets []string) []st
 	default:
 		return append([]string{b.buildx, "bake", "--builder", builder, "-f", bakeFile, "--progress", progress}, targets...)
 	}
-}
-
-// hasIndex reports whether this strata looks results up in a registry: whether
-// its language has a block named cache.
-func (b *bench) hasIndex(ctx context.Context) (bool, error) {
-	r := run.Command{Words: []string{b.strata, "schema"}}.Run(ctx)
-	if r.Err != nil {
-		return false, fmt.Errorf("asking strata for its language: %w", r.Err)
-	}
-	return bytes.Contains(r.Out, []byte(`"cache":`)), nil
 }
