@@ -69,7 +69,7 @@ func relinkSource(in, out *pb.Definition, moved map[string]string) {
 	out.Source = &pb.Source{Infos: in.Source.Infos, Locations: map[string]*pb.Locations{}}
 	for k, v := range in.Source.Locations {
 		if n, ok := moved[k]; ok {
-			out.Source.Locations[n] = v
+			out.Source.Locations[n] = distinct(v)
 		}
 	}
 }
