@@ -26,6 +26,7 @@ func commands(a *app) []*cobra.Command {
 		newBuildCmd(a),
 		newBakeCmd(a),
 		newPlanCmd(a),
+		newWhyCmd(a),
 		newListCmd(a),
 		newPrintCmd(a),
 		newGraphCmd(a),
