@@ -59,6 +59,8 @@ type LoadOptions struct {
 	Mode Mode
 	// Remote is a definition from elsewhere, nil if there is none.
 	Remote *Remote
+	// Branch is the value of git.branch where HEAD names no branch.
+	Branch string
 	// CmdContext is the value of BAKE_CMD_CONTEXT; "" is the current directory.
 	CmdContext string
 }
