@@ -171,7 +171,7 @@ func (r *repository) near(ctx context.Context, name string) []string {
 	var near []string
 	for ref := range strings.FieldsSeq(out) {
 		_, last, _ := strings.Cut(ref, "/")
-		if levenshtein.Distance(name, ref, nil) <= max(1, len(name)/3) || last == name {
+		if levenshtein.Distance(name, ref, nil) <= max(1, len(name)/2) || last == name {
 			near = append(near, ref)
 		}
 	}

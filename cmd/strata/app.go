@@ -27,6 +27,7 @@ func commands(a *app) []*cobra.Command {
 		newBakeCmd(a),
 		newPlanCmd(a),
 		newWhyCmd(a),
+		newAffectedCmd(a),
 		newListCmd(a),
 		newPrintCmd(a),
 		newGraphCmd(a),
