@@ -76,6 +76,8 @@ type Config struct {
 	Files map[string]*hcl.File
 	// Warnings are what is suspicious but not wrong.
 	Warnings hcl.Diagnostics
+	// Reads are the files that expressions have read, sorted, relative to Dir.
+	Reads []string
 	// Pools are the sizes of the pools that targets can be in.
 	Pools map[string]int
 	// Cache is the cache that all targets share, nil if none is declared.
@@ -215,6 +217,9 @@ func (m *module) config(ctx context.Context, opts LoadOptions, services *compose
 	}
 	c.Warnings = warnings
 	c.variables = e.listVariables()
+	if e.readable != nil {
+		c.Reads = sortedKeys(e.readable.texts)
+	}
 	return c, nil
 }
 

@@ -79,6 +79,7 @@ func (e *evaluator) addOwn(opts LoadOptions) (done func()) {
 	}
 	w := &world{checkout: &checkout{dir: opts.Dir}, env: opts.LookupEnv, allow: opts.AllowEnv}
 	e.git.dir, e.git.branch = opts.Dir, opts.Branch
+	e.readable = w.checkout
 	own := ownFunctions(w)
 	maps.Copy(e.root.Functions, own)
 	w.functions = maps.Clone(e.root.Functions)
