@@ -28,6 +28,7 @@ func commands(a *app) []*cobra.Command {
 		newPlanCmd(a),
 		newWhyCmd(a),
 		newAffectedCmd(a),
+		newWatchCmd(a),
 		newListCmd(a),
 		newPrintCmd(a),
 		newGraphCmd(a),
