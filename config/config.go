@@ -59,6 +59,8 @@ type LoadOptions struct {
 	Mode Mode
 	// Remote is a definition from elsewhere, nil if there is none.
 	Remote *Remote
+	// Branch is the value of git.branch where HEAD names no branch.
+	Branch string
 	// CmdContext is the value of BAKE_CMD_CONTEXT; "" is the current directory.
 	CmdContext string
 }
@@ -74,6 +76,8 @@ type Config struct {
 	Files map[string]*hcl.File
 	// Warnings are what is suspicious but not wrong.
 	Warnings hcl.Diagnostics
+	// Reads are the files that expressions have read, sorted, relative to Dir.
+	Reads []string
 	// Pools are the sizes of the pools that targets can be in.
 	Pools map[string]int
 	// Cache is the cache that all targets share, nil if none is declared.
@@ -228,6 +232,9 @@ func (m *module) config(opts LoadOptions, services *composer, relative bool) (*C
 	}
 	c.Warnings = warnings
 	c.variables = e.listVariables()
+	if e.readable != nil {
+		c.Reads = sortedKeys(e.readable.texts)
+	}
 	return c, nil
 }
 

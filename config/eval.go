@@ -20,15 +20,16 @@ import (
 // then on, so that those who use it do not complain again.
 type evaluator struct {
 	*module
-	meter   *meter
-	root    *hcl.EvalContext // variables and functions evaluated so far
-	outside outside
-	states  map[string]state // of variables and globals, by name
-	funcs   map[string]state
-	named   map[string][]*instance // targets by name, in order of declaration
-	group   map[string]*groupDecl  // the last of each name
-	unnamed bool                   // the names of some targets are not known
-	stack   []string               // what is being evaluated, outermost first
+	meter    *meter
+	root     *hcl.EvalContext // variables and functions evaluated so far
+	outside  outside
+	states   map[string]state // of variables and globals, by name
+	funcs    map[string]state
+	named    map[string][]*instance // targets by name, in order of declaration
+	group    map[string]*groupDecl  // the last of each name
+	unnamed  bool                   // the names of some targets are not known
+	readable *checkout              // what expressions read, nil if they can not
+	stack    []string               // what is being evaluated, outermost first
 
 	localValues map[string]cty.Value
 	whole       map[string]*attributeState // attributes of targets, merged, by target.attribute

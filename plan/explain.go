@@ -41,7 +41,7 @@ func (p *Planner) explain(ctx context.Context, plan *Plan, all map[string]*subje
 			continue
 		}
 		c := comparison{
-			tree: func(digest string) ([]files.File, bool) { return p.oldTree(ctx, *t.Last, digest) }, now: t,
+			tree: func(digest string) ([]files.File, bool) { return oldTree(ctx, p.Index, *t.Last, digest) }, now: t,
 			readings: p.readings(ctx, t.Name),
 		}
 		if t.Reasons = c.compare(old.Inputs, t.Inputs); len(t.Reasons) == 0 {
@@ -74,15 +74,6 @@ func (p *Planner) list(ctx context.Context, t *Target) error {
 	return nil
 }
 
-func (p *Planner) oldTree(ctx context.Context, e index.Entry, digest string) ([]files.File, bool) {
-	data, ok := p.Index.Tree(ctx, e, digest)
-	if !ok {
-		return nil, false
-	}
-	list, err := files.Decode(data)
-	return list, err == nil
-}
-
 func (p *Planner) readings(ctx context.Context, name string) []lower.Reading {
 	res, err := p.Lowerer.Result(ctx, name)
 	if err != nil || res == nil {
@@ -111,6 +102,8 @@ func (c *comparison) compare(old, now []index.Input) []Reason {
 		case KindStep:
 			changed, same := compareSteps(was, is)
 			out, follow = append(out, changed...), append(follow, same...)
+		case KindBase:
+			out = append(out, pairBases(compareNamed(kind, was, is))...)
 		case kindFiles:
 			found, loose := c.compareFiles(was, is)
 			out, follow = append(out, found...), append(follow, loose...)

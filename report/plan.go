@@ -1,7 +1,6 @@
 package report
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -79,10 +78,7 @@ func NewPlanDocument(p *plan.Plan) PlanDocument {
 
 // PlanJSON writes p as JSON.
 func PlanJSON(w io.Writer, p *plan.Plan) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(NewPlanDocument(p))
+	return writeDocument(w, NewPlanDocument(p))
 }
 
 // Plan prints what would be done, a line a target, and the sum. With all, also
@@ -129,8 +125,24 @@ func planRow(t *plan.Target) []string {
 
 // stepRange names the steps that are expected to run: "steps 4-7 of 7".
 func stepRange(steps []plan.Step) string {
-	var parts []string
 	total := 0
+	for _, s := range steps {
+		total = max(total, s.Number)
+	}
+	switch text := stepNumbers(steps); {
+	case len(steps) == 0:
+		return ""
+	case text == "":
+		return "no step"
+	default:
+		return fmt.Sprintf("%s of %d", text, total)
+	}
+}
+
+// stepNumbers names the steps that are expected to run: "steps 4-7", "" if none
+// is.
+func stepNumbers(steps []plan.Step) string {
+	var parts []string
 	first, last := 0, 0
 	flush := func() {
 		switch {
@@ -144,7 +156,6 @@ func stepRange(steps []plan.Step) string {
 	}
 	n := 0
 	for _, s := range steps {
-		total = max(total, s.Number)
 		if !s.Runs {
 			continue
 		}
@@ -157,15 +168,13 @@ func stepRange(steps []plan.Step) string {
 		first, last = s.Number, s.Number
 	}
 	flush()
-	switch {
-	case len(steps) == 0:
+	switch n {
+	case 0:
 		return ""
-	case n == 0:
-		return "no step"
-	case n == 1:
-		return fmt.Sprintf("step %s of %d", parts[0], total)
+	case 1:
+		return "step " + parts[0]
 	}
-	return fmt.Sprintf("steps %s of %d", strings.Join(parts, ", "), total)
+	return "steps " + strings.Join(parts, ", ")
 }
 
 func planTotals(p *plan.Plan) string {
@@ -203,7 +212,10 @@ func ReasonText(r plan.Reason) string {
 	case plan.KindPlatform:
 		return changedText("platform", r)
 	case plan.KindBase:
-		return "base image " + verb(r, r.Path, "moved")
+		if r.From != "" && r.To == r.Path {
+			return "base image " + familiar(r.From) + " is now " + familiar(r.To)
+		}
+		return "base image " + verb(r, familiar(r.Path), "moved")
 	case plan.KindArg:
 		return "argument " + verb(r, r.Path, "changed")
 	case plan.KindStep:

@@ -96,20 +96,25 @@ kept under their tags: see strata images.
 		},
 	}
 	f := cmd.Flags()
-	opts.selectOptions.flags(f)
-	opts.requestOptions.flags(f)
-	opts.allowFlags(f)
-	f.StringVar(&opts.progress, "progress", "auto", "how to show progress: auto, tty, plain, quiet or rawjson `mode`")
-	f.StringVar(&opts.history, "history", "built", "whose layer history to print: built, all or none")
-	f.IntVarP(&opts.jobs, "jobs", "j", 0, "build at most `N` targets at once; 0 is no limit")
-	f.BoolVarP(&opts.keepGoing, "keep-going", "k", false, "after a failure build what does not need the failed target")
-	f.BoolVarP(&opts.quiet, "quiet", "q", false, "print only failures, and the digests on standard output")
+	opts.flags(f)
 	f.StringVar(&opts.metadata, "metadata-file", "", "write digests and what else the exporters tell to this JSON `file`")
-	opts.plan.flags(f)
 	f.StringVar(&opts.planFile, "plan", "", "build what this `file` of strata plan --out says, or nothing if it no longer holds")
-	opts.schedule.flags(f)
 	cmd.ValidArgsFunction = a.completeTargets
 	return cmd
+}
+
+// flags defines the flags of all commands that build.
+func (o *buildOptions) flags(f *pflag.FlagSet) {
+	o.selectOptions.flags(f)
+	o.requestOptions.flags(f)
+	o.allowFlags(f)
+	f.StringVar(&o.progress, "progress", "auto", "how to show progress: auto, tty, plain, quiet or rawjson `mode`")
+	f.StringVar(&o.history, "history", "built", "whose layer history to print: built, all or none")
+	f.IntVarP(&o.jobs, "jobs", "j", 0, "build at most `N` targets at once; 0 is no limit")
+	f.BoolVarP(&o.keepGoing, "keep-going", "k", false, "after a failure build what does not need the failed target")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "print only failures, and the digests on standard output")
+	o.plan.flags(f)
+	o.schedule.flags(f)
 }
 
 // A buildRun is one build from start to end.
@@ -122,6 +127,7 @@ type buildRun struct {
 	sel      *config.Selection
 	planning *planning
 	plan     *plan.Plan
+	planMade bool                    // the next attempt need not make it
 	decided  map[string]*plan.Target // by name
 	builder  *buildkit.Builder       // nil if nothing has to be solved
 	events   chan executor.Event
@@ -169,9 +175,12 @@ func (a *app) build(ctx context.Context, cmd *cobra.Command, opts buildOptions) 
 func (r *buildRun) attempt(ctx context.Context) error {
 	r.events = make(chan executor.Event)
 	r.done = executor.RunDone{Started: time.Now()}
-	if err := r.makePlan(ctx); err != nil {
-		return err
+	if !r.planMade {
+		if err := r.makePlan(ctx); err != nil {
+			return err
+		}
 	}
+	r.planMade = false // it serves once
 	if err := r.checkFrontends(); err != nil {
 		return err
 	}
@@ -197,10 +206,7 @@ func (r *buildRun) attempt(ctx context.Context) error {
 // makePlan decides what has to be done.
 func (r *buildRun) makePlan(ctx context.Context) error {
 	var err error
-	r.planning, err = r.app.newPlanning(ctx, r.cfg, r.sel, r.opts.plan, func(o *engine.Options) {
-		o.Entitlements = r.grants.Entitlements()
-		o.Notice = func(s string) { fmt.Fprintln(r.app.err, "strata:", report.Sanitize(s, false)) }
-	})
+	r.planning, err = r.app.newPlanning(ctx, r.cfg, r.sel, r.opts.plan, r.engineOptions)
 	if err != nil {
 		return err
 	}
@@ -212,6 +218,12 @@ func (r *buildRun) makePlan(ctx context.Context) error {
 		r.decided[t.Name] = t
 	}
 	return nil
+}
+
+// engineOptions are what a build asks of its engine.
+func (r *buildRun) engineOptions(o *engine.Options) {
+	o.Entitlements = r.grants.Entitlements()
+	o.Notice = func(s string) { fmt.Fprintln(r.app.err, "strata:", report.Sanitize(s, false)) }
 }
 
 // solved are the targets that the engine has to make.

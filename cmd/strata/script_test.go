@@ -15,7 +15,8 @@ var update = flag.Bool("update", false, "write golden text into the scripts")
 // TestMain lets scripts run this test's own binary as strata.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"strata": func() { os.Exit(run(os.Args[1:], osStreams())) },
+		"strata":        func() { os.Exit(run(os.Args[1:], osStreams())) },
+		"strata-record": recordMain,
 	})
 }
 

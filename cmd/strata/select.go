@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math"
@@ -29,6 +30,9 @@ type selectOptions struct {
 	request func(*config.Request) // what more a command asks for, may be nil
 
 	remote     *config.Remote         // a definition from elsewhere, may be nil
+	dir        string                 // where relative names start from, "" is the current directory
+	branch     string                 // git.branch where HEAD names none
+	stdin      []byte                 // what standard input held, nil if it was not read
 	cmdContext string                 // BAKE_CMD_CONTEXT, "" is the current directory
 	prepare    func([]*config.Target) // what is added to the targets, may be nil
 }
@@ -66,9 +70,15 @@ func frugal() func() {
 
 // load reads the build files.
 func (a *app) load(ctx context.Context, opts selectOptions) (*config.Config, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return nil, withStatus(exitLocal, err)
+	dir, err := opts.dir, error(nil)
+	if dir == "" {
+		if dir, err = os.Getwd(); err != nil {
+			return nil, withStatus(exitLocal, err)
+		}
+	}
+	in := a.in
+	if opts.stdin != nil {
+		in = bytes.NewReader(opts.stdin)
 	}
 	vars, err := config.ParseVars(opts.vars)
 	if err != nil {
@@ -78,7 +88,7 @@ func (a *app) load(ctx context.Context, opts selectOptions) (*config.Config, err
 	if err != nil {
 		return nil, usageError("%w", err)
 	}
-	cfg, err := config.Load(ctx, config.LoadOptions{AllowEnv: grants.Env(), Dir: dir, Files: opts.files, Stdin: a.in, LookupEnv: a.lookupEnv, Environ: os.Environ(), Vars: vars, Mode: opts.mode, Remote: opts.remote, CmdContext: opts.cmdContext})
+	cfg, err := config.Load(ctx, config.LoadOptions{AllowEnv: grants.Env(), Dir: dir, Files: opts.files, Stdin: in, LookupEnv: a.lookupEnv, Environ: os.Environ(), Vars: vars, Mode: opts.mode, Remote: opts.remote, CmdContext: opts.cmdContext, Branch: opts.branch})
 	if err != nil {
 		return nil, err
 	}

@@ -35,6 +35,7 @@ var allowed = map[string][]string{
 	"executor":          {"graph"},
 	"executor/buildkit": {"cache", "config", "engine", "executor", "graph", "history", "lower"},
 	"report":            {"executor", "history", "plan"},
+	"watch":             {},
 	"internal/testkit":  {},
 	"internal/layers":   {},
 }
@@ -42,6 +43,7 @@ var allowed = map[string][]string{
 // spoken says which packages alone may import a library.
 var spoken = map[string][]string{
 	"github.com/spf13/cobra":                               {"cmd/strata"},
+	"github.com/fsnotify/fsnotify":                         {"watch"},
 	"github.com/hashicorp/hcl/v2/hclparse":                 {"config"},
 	"github.com/hashicorp/hcl/v2/hclsyntax":                {"config"},
 	"github.com/moby/buildkit/client":                      {"cache", "engine", "executor/buildkit", "internal/testkit"},
