@@ -5,8 +5,7 @@
 # Both need root, Go, git, gcc and make; what else is missing they set up.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test fuzz lint bench bench-language release clean
-.PHONY: help setup build demo test lint bench bench-language bench-builds release clean
+.PHONY: help setup build demo test fuzz lint bench bench-language bench-builds release clean
 
 goroot = $(shell go env GOROOT)
 strata = GOROOT=$(goroot) bin/strata
