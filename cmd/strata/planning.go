@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -333,34 +332,13 @@ func (p *planning) entryOf(ctx context.Context, t *config.Target, pt *plan.Targe
 			return e, nil, nil, err
 		}
 	}
-	others, kept := p.others(ctx, e)
-	e.Outputs = append(e.Outputs, others...)
-	trees := append(blobs, kept...)
+	trees := blobs
 	for _, tree := range pt.Trees {
 		if len(tree.Own) > 0 && tree.Listing != nil {
 			trees = append(trees, tree.Listing)
 		}
 	}
 	return e, detail, trees, nil
-}
-
-// others are outputs of another target with the same fingerprint, in other
-// places, and what was kept with them. One entry tells of them all: else each
-// of the targets would be solved after the other.
-func (p *planning) others(ctx context.Context, e index.Entry) (outputs []index.Output, blobs [][]byte) {
-	old, ok := p.index.Get(ctx, e.Fingerprint)
-	if !ok {
-		return nil, nil
-	}
-	for _, o := range old.Outputs {
-		if slices.ContainsFunc(e.Outputs, func(own index.Output) bool { return own.Type == o.Type && own.Dest == o.Dest }) {
-			continue
-		}
-		if blob, ok := p.index.Tree(ctx, old, o.Stat); ok {
-			outputs, blobs = append(outputs, o), append(blobs, blob)
-		}
-	}
-	return outputs, blobs
 }
 
 // unchanged says which files were changed since the plan was made. Files that
