@@ -49,6 +49,7 @@ type Brief struct {
 	Warnings []Warning   `json:"warnings,omitempty"`
 	Inputs   []Input     `json:"inputs,omitempty"` // what Shape is made of, for people
 	Steps    int         `json:"steps,omitempty"`  // numbered steps
+	Layers   []string    `json:"layers,omitempty"` // keys of the images' layers, see Result.layerKeys
 
 	places []Place // of warnings, see WarningPlace
 }
@@ -91,6 +92,9 @@ func (r *Result) brief() (*Brief, error) {
 		return nil, err
 	}
 	b.Shape, b.Locals, b.Uses = shape, s.locals, s.uses
+	if b.Layers, err = r.layerKeys(); err != nil {
+		return nil, err
+	}
 	slices.Sort(s.unpinned)
 	b.Unpinned = slices.Compact(s.unpinned)
 	b.Inputs = slices.Concat(r.argInputs(), r.baseInputs(), r.stepInputs(s), r.configInputs())
