@@ -117,6 +117,9 @@ func (s *subject) fingerprint(policy string) {
 	if policy != "" {
 		in.Add("policy", policy)
 	}
+	if slices.ContainsFunc(s.target.CacheTo, func(c config.CacheRef) bool { return c.Type == "inline" }) {
+		in.Add("cache", "inline") // in the image config
+	}
 	s.core = in.Fingerprint()
 	for _, form := range forms(s.target) {
 		in.Add("output", form)

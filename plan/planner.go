@@ -119,6 +119,7 @@ func (p *Planner) Make(ctx context.Context) (*Plan, error) {
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
+	follow(plan)
 	p.relax(plan)
 	if err := p.explain(ctx, plan, subjects); err != nil {
 		return nil, err
@@ -178,7 +179,7 @@ func (p *Planner) decide(ctx context.Context, s *subject, all map[string]*subjec
 		t.Reasons = []Reason{{Kind: KindForced, Path: p.Force}}
 		return t, nil
 	case s.target.NoCache || len(s.target.NoCacheFilter) > 0:
-		t.Reasons = []Reason{{Kind: KindForced, Path: "no-cache", Place: placeOf(s.target, "no-cache")}}
+		t.Reasons = []Reason{{Kind: KindForced, Path: noCache, Place: placeOf(s.target, "no-cache")}}
 		return t, nil
 	}
 	return t, p.lookUp(ctx, t, s)
@@ -220,6 +221,33 @@ func (p *Planner) lookUp(ctx context.Context, t *Target, s *subject) error {
 		}
 	}
 	return nil
+}
+
+// noCache is what a reason names when a target uses no cached step.
+const noCache = "no-cache"
+
+// follow has targets solved that stand on one which uses no cached step: what
+// that makes can be different each time.
+func follow(plan *Plan) {
+	fresh := map[string]bool{}
+	for _, t := range plan.Targets { // needs come first
+		forced := func(r Reason) bool { return r.Kind == KindForced && r.Path == noCache }
+		if slices.ContainsFunc(t.Reasons, forced) {
+			fresh[t.Name] = true
+			continue
+		}
+		i := slices.IndexFunc(t.Needs, func(n string) bool { return fresh[n] })
+		if i < 0 {
+			continue
+		}
+		fresh[t.Name] = true
+		if t.Action != Solve {
+			t.Action, t.Entry, t.Reasons = Solve, nil, nil
+		}
+		if len(t.Reasons) == 0 {
+			t.Reasons = []Reason{{Kind: KindParent, Path: t.Needs[i]}}
+		}
+	}
 }
 
 // relax spares targets that are only needed, by none that is solved.
