@@ -236,3 +236,26 @@ func TestStepsThatAreKnownAreExpectedInTheCache(t *testing.T) {
 		t.Errorf("the steps that run are %q, want %q", strings.Join(got, ", "), want)
 	}
 }
+
+// TestAChangeBehindALinkCounts looks at what is checked before an export.
+func TestAChangeBehindALinkCounts(t *testing.T) {
+	p := newProject(t)
+	script := "FROM scratch\nCOPY link /f\n"
+	p.target("other").DockerfileInline = &script
+	p.write("app/sub/f", "f")
+	if err := os.Symlink("sub/f", filepath.Join(p.dir, "app/link")); err != nil {
+		t.Fatal(err)
+	}
+	made, _ := p.plan()
+	tree := made.Target("other").Trees[0]
+	for file, want := range map[string]bool{"link": true, "sub/f": true, "f": false} {
+		if got := tree.Counts(file); got != want {
+			t.Errorf("a change of %s counts: %t, want %t", file, got, want)
+		}
+	}
+	p.index.done(made, today)
+	p.write("app/sub/f", "other")
+	if _, said := p.plan(); said != "lib: reuse; app: reuse; other: solve file app/sub/f" {
+		t.Errorf("the plan is %q", said)
+	}
+}
