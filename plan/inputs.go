@@ -40,6 +40,7 @@ type subject struct {
 	uses   []string          // digests of what is taken of them
 	core   index.Fingerprint // of what is made, whatever is done with it
 	print  index.Fingerprint // with the form of the outputs
+	on     string            // a needed target that is made afresh, "" if none is
 	err    error
 }
 

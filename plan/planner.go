@@ -106,6 +106,7 @@ func (p *Planner) Make(ctx context.Context) (*Plan, error) {
 		return nil, err
 	}
 	p.Lowerer.Renew()
+	p.spread(subjects)
 	plan := &Plan{Targets: make([]*Target, len(p.Targets))}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(lookups)
@@ -119,7 +120,6 @@ func (p *Planner) Make(ctx context.Context) (*Plan, error) {
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	follow(plan)
 	p.relax(plan)
 	if err := p.explain(ctx, plan, subjects); err != nil {
 		return nil, err
@@ -158,6 +158,22 @@ func (p *Planner) examineAll(ctx context.Context) (map[string]*subject, error) {
 	return all, errors.Join(errs...)
 }
 
+// fresh reports whether the target is to be made without the engine's cache, so
+// that it may come out otherwise though nothing has changed.
+func (s *subject) fresh() bool { return s.target.NoCache || len(s.target.NoCacheFilter) > 0 }
+
+// spread notes which targets stand on one that is made afresh.
+func (p *Planner) spread(all map[string]*subject) {
+	for _, t := range p.Targets { // needs come first
+		s := all[t.Name]
+		for _, in := range s.brief.Inputs {
+			if parent := all[in.Name]; in.Kind == KindParent && parent != nil && (parent.fresh() || parent.on != "") {
+				s.on = in.Name
+			}
+		}
+	}
+}
+
 // decide looks one target up.
 func (p *Planner) decide(ctx context.Context, s *subject, all map[string]*subject) (*Target, error) {
 	t := &Target{Name: s.target.Name, Action: Solve, Fingerprint: s.print, Implicit: s.target.Implicit, Trees: s.trees}
@@ -178,8 +194,11 @@ func (p *Planner) decide(ctx context.Context, s *subject, all map[string]*subjec
 	case p.Force != "" && !t.Implicit:
 		t.Reasons = []Reason{{Kind: KindForced, Path: p.Force}}
 		return t, nil
-	case s.target.NoCache || len(s.target.NoCacheFilter) > 0:
-		t.Reasons = []Reason{{Kind: KindForced, Path: noCache, Place: placeOf(s.target, "no-cache")}}
+	case s.fresh():
+		t.Reasons = []Reason{{Kind: KindForced, Path: "no-cache", Place: placeOf(s.target, "no-cache")}}
+		return t, nil
+	case s.on != "":
+		t.Reasons = []Reason{{Kind: KindParent, Path: s.on, Place: placeOf(s.target, "contexts")}}
 		return t, nil
 	}
 	return t, p.lookUp(ctx, t, s)
@@ -221,33 +240,6 @@ func (p *Planner) lookUp(ctx context.Context, t *Target, s *subject) error {
 		}
 	}
 	return nil
-}
-
-// noCache is what a reason names when a target uses no cached step.
-const noCache = "no-cache"
-
-// follow has targets solved that stand on one which uses no cached step: what
-// that makes can be different each time.
-func follow(plan *Plan) {
-	fresh := map[string]bool{}
-	for _, t := range plan.Targets { // needs come first
-		forced := func(r Reason) bool { return r.Kind == KindForced && r.Path == noCache }
-		if slices.ContainsFunc(t.Reasons, forced) {
-			fresh[t.Name] = true
-			continue
-		}
-		i := slices.IndexFunc(t.Needs, func(n string) bool { return fresh[n] })
-		if i < 0 {
-			continue
-		}
-		fresh[t.Name] = true
-		if t.Action != Solve {
-			t.Action, t.Entry, t.Reasons = Solve, nil, nil
-		}
-		if len(t.Reasons) == 0 {
-			t.Reasons = []Reason{{Kind: KindParent, Path: t.Needs[i]}}
-		}
-	}
 }
 
 // relax spares targets that are only needed, by none that is solved.

@@ -57,7 +57,7 @@ func (p *Planner) steps(ctx context.Context, t *Target) {
 			t.past = pastSteps(d.Inputs)
 		}
 	}
-	forced := slices.ContainsFunc(t.Reasons, func(r Reason) bool { return r.Kind == KindForced && r.Path == noCache })
+	forced := slices.ContainsFunc(t.Reasons, func(r Reason) bool { return r.Kind == KindForced && r.Path == "no-cache" })
 	for _, r := range res.Readings() {
 		st := Step{Number: r.Step.Number, Name: r.Step.Name, Place: r.Place, Digest: r.Step.Digest}
 		past, cached := known[t.Keys[r.Step.Digest]]
