@@ -174,6 +174,8 @@ var copies = []instruction{
 	{"COPY dlink /dl%d", ""},
 	{"COPY dlink/x.txt /via%d", `copy = ["dlink/x.txt", "/via%d"]`},
 	{"COPY *link /links%d/", ""},
+	{"COPY dlink/*.txt /dw%d/", ""},
+	{"COPY sub/up nolink /up%d/", ""},
 	{"ADD b.txt /add%d", `add = ["b.txt", "/add%d"]`},
 	{"ADD --chmod=640 sub /addsub%d", ""},
 	{"COPY --chmod=600 b.txt /m%d", `

@@ -388,6 +388,9 @@ func (w *world) compare(e edit) bool {
 	w.tally.edits++
 	w.reasons = w.plan(e)
 	planned, said := w.build(w.planned())
+	if err := os.RemoveAll(w.project.at("out/clean")); err != nil {
+		w.t.Fatal(err)
+	}
 	cleanEnv := w.clean()
 	clean, cleanSaid := w.build(cleanEnv, "--var", "OUT=clean", "--force", "--no-cache")
 	now := map[string]string{}
