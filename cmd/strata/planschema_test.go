@@ -49,10 +49,11 @@ func newPlanProject(t *testing.T) *planProject {
 func (p *planProject) write(name, text string) {
 	p.t.Helper()
 	file := filepath.Join(p.dir, name)
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+	// modes are inputs; these are those that git gives
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil { //nolint:gosec // see above
 		p.t.Fatal(err)
 	}
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil { //nolint:gosec // see above
 		p.t.Fatal(err)
 	}
 }
