@@ -179,7 +179,24 @@ func (r *Result) fromPlace(ref string) string {
 			}
 		}
 	}
-	return r.Source.Place(0).String()
+	return r.Source.Place(onlyVariableFrom(r.Source.Data)).String()
+}
+
+// onlyVariableFrom is the line of the one FROM instruction that names its image
+// by an argument, 0 if there is none or more than one.
+func onlyVariableFrom(dockerfile []byte) int {
+	found := 0
+	for i, line := range strings.Split(string(dockerfile), "\n") {
+		words := strings.Fields(line)
+		if len(words) < 2 || !strings.EqualFold(words[0], "FROM") || !strings.Contains(line, "$") {
+			continue
+		}
+		if found != 0 {
+			return 0
+		}
+		found = i + 1
+	}
+	return found
 }
 
 // stepInputs are the target's own steps, each without what it needs.

@@ -26,7 +26,7 @@ type fakeIndex struct {
 	trees   map[string][]byte
 }
 
-func (x *fakeIndex) Get(_ context.Context, fp index.Fingerprint) (index.Entry, bool) {
+func (x *fakeIndex) Get(_ context.Context, fp index.Fingerprint, _ string) (index.Entry, bool) {
 	e, ok := x.entries[fp]
 	return e, ok
 }
