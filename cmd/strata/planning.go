@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -301,34 +302,13 @@ func (p *planning) entryOf(ctx context.Context, t *config.Target, pt *plan.Targe
 			return e, nil, nil, err
 		}
 	}
-	others, kept := p.others(ctx, e)
-	e.Outputs = append(e.Outputs, others...)
-	trees := append(blobs, kept...)
+	trees := blobs
 	for _, tree := range pt.Trees {
 		if len(tree.Own) > 0 && tree.Listing != nil {
 			trees = append(trees, tree.Listing)
 		}
 	}
 	return e, detail, trees, nil
-}
-
-// others are outputs of another target with the same fingerprint, in other
-// places, and what was kept with them. One entry tells of them all: else each
-// of the targets would be solved after the other.
-func (p *planning) others(ctx context.Context, e index.Entry) (outputs []index.Output, blobs [][]byte) {
-	old, ok := p.index.Get(ctx, e.Fingerprint)
-	if !ok {
-		return nil, nil
-	}
-	for _, o := range old.Outputs {
-		if slices.ContainsFunc(e.Outputs, func(own index.Output) bool { return own.Type == o.Type && own.Dest == o.Dest }) {
-			continue
-		}
-		if blob, ok := p.index.Tree(ctx, old, o.Stat); ok {
-			outputs, blobs = append(outputs, o), append(blobs, blob)
-		}
-	}
-	return outputs, blobs
 }
 
 // unchanged says which files were changed since the plan was made. Files that
@@ -341,20 +321,25 @@ func (p *planning) unchanged(ctx context.Context, pt *plan.Target) error {
 		return err
 	}
 	for _, tree := range pt.Trees {
-		changed, err := p.files.Changed(ctx, tree.Set, tree.Tree)
+		changed, written, err := p.files.Again(ctx, tree.Set, tree.Tree)
 		if err != nil {
 			return err
 		}
-		for _, path := range changed {
+		// What was written and is as it was may have been sent as it was in between.
+		for _, path := range slices.Concat(changed, written) {
 			if !tree.Counts(path) {
 				continue
 			}
 			full := filepath.Join(tree.Set.Dir, filepath.FromSlash(path))
+			if fi, err := os.Lstat(full); err == nil && fi.IsDir() && !slices.Contains(changed, path) {
+				pt.Unrecorded = "a file came and went meanwhile"
+				continue
+			}
 			if p.places.Writes(p.sel.Targets, full) {
 				pt.Unrecorded = "it reads what this run writes"
 				continue
 			}
-			return &changedError{p.relative(full), len(changed)}
+			return &changedError{p.relative(full), max(len(changed), 1)}
 		}
 	}
 	return nil
