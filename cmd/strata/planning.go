@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -326,12 +325,13 @@ func (p *planning) unchanged(ctx context.Context, pt *plan.Target) error {
 			return err
 		}
 		// What was written and is as it was may have been sent as it was in between.
-		for _, path := range slices.Concat(changed, written) {
+		n := len(changed)
+		for i, path := range append(changed, written...) {
 			if !tree.Counts(path) {
 				continue
 			}
 			full := filepath.Join(tree.Set.Dir, filepath.FromSlash(path))
-			if fi, err := os.Lstat(full); err == nil && fi.IsDir() && !slices.Contains(changed, path) {
+			if fi, err := os.Lstat(full); err == nil && fi.IsDir() && i >= n {
 				pt.Unrecorded = "a file came and went meanwhile"
 				continue
 			}
@@ -339,7 +339,7 @@ func (p *planning) unchanged(ctx context.Context, pt *plan.Target) error {
 				pt.Unrecorded = "it reads what this run writes"
 				continue
 			}
-			return &changedError{p.relative(full), max(len(changed), 1)}
+			return &changedError{p.relative(full), max(n, 1)}
 		}
 	}
 	return nil
