@@ -160,7 +160,7 @@ func attributeTable(defs ...attributeDef) map[string]*attributeDef {
 // targetSchema is what a target block may hold.
 func targetSchema(mode Mode) *hcl.BodySchema {
 	schema := &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "matrix"}}}
-	m := &module{mode: mode}
+	m := &module{reading: &reading{mode: mode}}
 	for _, name := range m.attributeNames() {
 		schema.Attributes = append(schema.Attributes, hcl.AttributeSchema{Name: name})
 	}
@@ -247,6 +247,7 @@ func (e *evaluator) attribute(in *instance, def *attributeDef, from hcl.Range) (
 	if attr == nil || def.name == "name" {
 		return true
 	}
+	e = in.owner
 	if in.states[def.name] == done {
 		return !in.failed[def.name]
 	}
@@ -277,16 +278,19 @@ func (e *evaluator) decode(in *instance, def *attributeDef, attr *hcl.Attribute)
 	if v.IsNull() {
 		return true
 	}
+	named := e.nameTargets(in.spec, def.name, attr.Expr)
 	in.spec.places[def.name] = attr.Expr.Range()
 	if def.byKey {
 		in.spec.placeEntries(def.name, attr.Expr, v)
 	}
-	switch def.name {
-	case "needs":
+	switch {
+	case !named:
+		return false
+	case def.name == "needs":
 		for i, rng := range listPlaces(attr.Expr, len(in.spec.after)) {
 			in.spec.places["needs."+in.spec.after[i]] = rng
 		}
-	case "clear":
+	case def.name == "clear":
 		return e.checkClear(in.spec, attr.Expr)
 	}
 	return true
@@ -651,6 +655,7 @@ var groupSchema = newSchema(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{
 
 // A groupDecl is a group block, evaluated when first needed.
 type groupDecl struct {
+	owner             *evaluator // of the file it is declared in
 	block             *block
 	state             map[string]state
 	name, description string
@@ -660,6 +665,7 @@ type groupDecl struct {
 }
 
 func (e *evaluator) groupAttribute(g *groupDecl, name string, from hcl.Range) bool {
+	e = g.owner
 	attr := g.block.content.Attributes[name]
 	if attr == nil || g.state[name] == done {
 		return true
@@ -684,6 +690,9 @@ func (e *evaluator) groupAttribute(g *groupDecl, name string, from hcl.Range) bo
 	} else {
 		g.targets, err = stringsOf(v)
 		g.places = listPlaces(attr.Expr, len(g.targets))
+		if err == nil && !e.fullNames(&g.targets, g.places) {
+			return false
+		}
 	}
 	if err != nil {
 		e.report(problem(guilty(attr.Expr, err), "Unsuitable value", "The attribute %s %s.", name, reason(err)))
@@ -721,7 +730,7 @@ func (e *evaluator) groupObject(name string, attrs map[string]hcl.Range) (map[st
 		}
 	}
 	return map[string]cty.Value{
-		"name":        cty.StringVal(g.name),
+		"name":        cty.StringVal(g.block.name),
 		"description": cty.StringVal(g.description),
 		"targets":     stringList(g.targets),
 	}, true, ok

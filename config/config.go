@@ -57,6 +57,9 @@ type LoadOptions struct {
 	AllowEnv []string
 	// Mode is the dialect; the zero value chooses by the files.
 	Mode Mode
+	// Targets are the targets that will be asked for, as in a [Request]: those
+	// with a path make the build files be read that it leads to.
+	Targets []string
 	// Remote is a definition from elsewhere, nil if there is none.
 	Remote *Remote
 	// CmdContext is the value of BAKE_CMD_CONTEXT; "" is the current directory.
@@ -78,6 +81,7 @@ type Config struct {
 	order  []string         // names of targets, as declared
 	specs  map[string]*spec // by name; blocks of one name merged, inherits not
 	groups []*group
+	byName map[string]*group // of groups
 	remote *Remote
 	env    func(string) (string, bool)
 	varEnv func(string) (string, bool) // nil if variables may not come from there
@@ -165,6 +169,13 @@ func (m *module) load(ctx context.Context, files []source, opts LoadOptions) (*C
 	if empty && len(files) > 0 && m.mode == ModeBake {
 		m.report(problem(hcl.Range{Filename: files[0].name}, "No build file", "The file is empty."))
 	}
+	if m.mode == ModeStrata {
+		l := newIncluder(ctx, m, files, opts)
+		defer l.close()
+		l.include(m, nil)
+		l.find(opts.addresses())
+		m.includer = l
+	}
 	relative, err := opts.relativePaths()
 	if err != nil {
 		m.report(problem(hcl.Range{}, "Invalid setting", "BUILDX_BAKE_FILE_RELATIVE_PATHS is neither true nor false."))
@@ -175,12 +186,13 @@ func (m *module) load(ctx context.Context, files []source, opts LoadOptions) (*C
 // config evaluates what was read.
 func (m *module) config(ctx context.Context, opts LoadOptions, services *composer, relative bool) (*Config, error) {
 	c := &Config{
-		Dir: opts.Dir, Mode: m.mode, Files: m.files, specs: map[string]*spec{}, remote: opts.Remote,
+		Dir: opts.Dir, Mode: m.mode, Files: m.files, specs: map[string]*spec{}, byName: map[string]*group{}, remote: opts.Remote,
 		env: opts.LookupEnv, varEnv: opts.envForVariables(),
 	}
 	e := newEvaluator(m, outside{env: c.varEnv, vars: opts.Vars}, opts.builtins())
 	done := e.addOwn(opts)
 	defer done()
+	e.addFiles(m.includer)
 	if gaveUp := e.within(ctx); gaveUp != nil {
 		return nil, &Error{Diags: hcl.Diagnostics{gaveUp}, Files: m.files}
 	}
@@ -194,7 +206,9 @@ func (m *module) config(ctx context.Context, opts LoadOptions, services *compose
 	if all != nil {
 		c.addGroup(all)
 	}
-	c.declare(e)
+	for _, file := range e.all {
+		c.declare(file)
+	}
 	if relative {
 		c.rebase()
 	}
@@ -206,7 +220,9 @@ func (m *module) config(ctx context.Context, opts LoadOptions, services *compose
 		return nil, &Error{Diags: errs, Files: m.files}
 	}
 	c.Warnings = warnings
-	c.variables = e.listVariables()
+	for _, file := range e.all {
+		c.variables = append(c.variables, file.listVariables()...)
+	}
 	return c, nil
 }
 
@@ -247,73 +263,24 @@ func (o LoadOptions) builtins() map[string]string {
 	}
 }
 
-// evaluate evaluates everything there is, so that all problems are found.
-// The order is bake's: what is evaluated later can not be seen by earlier parts.
-func (e *evaluator) evaluate() {
-	for _, name := range sortedKeys(e.variables) {
-		e.guarded(e.variables[name].rng, func() { e.global(name, e.variables[name].rng) })
-	}
-	e.validate()
-	for _, name := range sortedKeys(e.functions) {
-		e.needFunction(name, e.functions[name].rng, false)
-	}
-	for _, b := range e.targets {
-		e.guarded(b.header, func() { e.expand(b) })
-	}
-	for _, b := range e.groups {
-		e.group[b.name] = &groupDecl{block: b, state: map[string]state{}, name: b.name, rng: b.header}
-	}
-	for _, b := range e.targets {
-		for _, in := range b.instances {
-			e.guarded(b.header, func() { e.target(in) })
-		}
-	}
-	for _, b := range e.groups {
-		if g := e.group[b.name]; g.block == b {
-			e.guarded(b.header, func() {
-				e.groupAttribute(g, "targets", b.label)
-				e.groupAttribute(g, "description", b.label)
-			})
-		}
-	}
-	for _, name := range sortedKeys(e.globals) {
-		e.global(name, e.globals[name].Range)
-	}
-	for _, name := range sortedKeys(e.locals) {
-		e.guarded(e.locals[name].Range, func() { e.local(name, e.locals[name].Range) })
-	}
-}
-
-// guarded runs do for the block at rng. A panic in a library on strange input is
-// a problem of that block and not the end of the command.
-func (e *evaluator) guarded(rng hcl.Range, do func()) {
-	defer func() {
-		if r := recover(); r != nil {
-			e.unnamed = true
-			e.stack = nil
-			e.report(problem(rng, "Invalid block", "Reading this block went wrong: %v.", r))
-		}
-	}()
-	do()
-}
-
 // declare makes targets and groups of the blocks: blocks of one target are
 // merged, the last block of a group counts, and the label of a matrix is a group.
 func (c *Config) declare(e *evaluator) {
 	made := map[string][]string{} // label to names, in order
 	var labels []string
 	for _, b := range e.targets {
+		label := e.qualified(b.name)
 		for _, in := range b.instances {
 			in.noteBase()
-			c.addTarget(in.spec)
-			if made[b.name] == nil {
-				labels = append(labels, b.name)
+			c.addTarget(in.spec.moved(e.dir, ""))
+			if made[label] == nil {
+				labels = append(labels, label)
 			}
-			made[b.name] = append(made[b.name], in.name)
+			made[label] = append(made[label], in.name)
 		}
 	}
 	for _, b := range e.groups {
-		if g := e.group[b.name]; g.block == b {
+		if g := e.declaredGroup(b); g != nil {
 			c.addGroup(&group{name: g.name, description: g.description, targets: g.members(), rng: g.rng, places: g.places})
 		}
 	}
@@ -322,7 +289,7 @@ func (c *Config) declare(e *evaluator) {
 		if len(names) == 1 && names[0] == label {
 			continue
 		}
-		c.groups = append(c.groups, &group{name: label, targets: names, rng: c.specs[names[0]].rng})
+		c.appendGroup(&group{name: label, targets: names, rng: c.specs[names[0]].rng})
 	}
 }
 
@@ -337,22 +304,23 @@ func (c *Config) addTarget(s *spec) {
 
 // addGroup replaces a group of the same name.
 func (c *Config) addGroup(g *group) {
-	for i, old := range c.groups {
-		if old.name == g.name {
-			c.groups[i] = g
-			return
-		}
+	if old := c.findGroup(g.name); old != nil {
+		*old = *g
+		return
 	}
+	c.appendGroup(g)
+}
+
+// appendGroup adds a group; of several with one name the first is found.
+func (c *Config) appendGroup(g *group) {
 	c.groups = append(c.groups, g)
+	if c.byName[g.name] == nil {
+		c.byName[g.name] = g
+	}
 }
 
 func (c *Config) findGroup(name string) *group {
-	for _, g := range c.groups {
-		if g.name == name {
-			return g
-		}
-	}
-	return nil
+	return c.byName[name]
 }
 
 // members are the targets, each once; nil only if none were said.

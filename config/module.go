@@ -13,10 +13,22 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// A module is what the files declare, read but not evaluated.
+// A reading is what all files of one Load share.
+type reading struct {
+	mode     Mode
+	files    map[string]*hcl.File
+	schema   *blockSchema         // of target blocks
+	declared map[string]hcl.Range // labels, by type, name and place
+	unread   bool                 // a file could not be read or parsed
+	diags    hcl.Diagnostics
+}
+
+// A module is what files declare, read but not evaluated: those of the command
+// together, and each file that is included on its own.
 type module struct {
-	mode      Mode
-	files     map[string]*hcl.File
+	*reading
+	dir       string // directory of the file if it is included, else ""
+	included  bool   // the paths in it are relative to dir
 	variables map[string]*variable
 	functions map[string]*userFunction
 	globals   map[string]*hcl.Attribute
@@ -25,10 +37,8 @@ type module struct {
 	groups    []*block
 	shared    map[string]*block // steps blocks
 	templates map[string]*block
-	unread    bool                 // a file could not be read or parsed
-	schema    *blockSchema         // of target blocks
-	declared  map[string]hcl.Range // labels, by type, name and file
-	diags     hcl.Diagnostics
+	includes  []*include
+	includer  *includer // of included files; nil if there can be none
 }
 
 // A block is one target or group block.
@@ -77,6 +87,7 @@ var ownFileSchema = &hcl.BodySchema{Blocks: slices.Concat(fileSchema.Blocks, []h
 	{Type: "locals"},
 	{Type: "steps", LabelNames: []string{"name"}},
 	{Type: "template", LabelNames: []string{"name"}},
+	{Type: "include"},
 })}
 
 // topLevel is what a file may hold.
@@ -88,21 +99,24 @@ func (m *module) topLevel() *hcl.BodySchema {
 }
 
 func newModule(mode Mode) *module {
+	r := &reading{mode: mode, files: map[string]*hcl.File{}, schema: newSchema(targetSchema(mode)), declared: map[string]hcl.Range{}}
+	return r.module()
+}
+
+// module is one that nothing was read into.
+func (r *reading) module() *module {
 	return &module{
-		mode:      mode,
-		files:     map[string]*hcl.File{},
+		reading:   r,
 		variables: map[string]*variable{},
 		functions: map[string]*userFunction{},
 		globals:   map[string]*hcl.Attribute{},
 		locals:    map[string]*hcl.Attribute{},
 		shared:    map[string]*block{},
 		templates: map[string]*block{},
-		schema:    newSchema(targetSchema(mode)),
-		declared:  map[string]hcl.Range{},
 	}
 }
 
-func (m *module) report(d ...*hcl.Diagnostic) { m.diags = append(m.diags, d...) }
+func (r *reading) report(d ...*hcl.Diagnostic) { r.diags = append(r.diags, d...) }
 
 // unknown reports something that Strata's own language does not have and that
 // bake ignores.
@@ -226,6 +240,8 @@ func (m *module) read(body hcl.Body) {
 			m.addSteps(b)
 		case "template":
 			m.addTemplate(b)
+		case "include":
+			m.addInclude(b)
 		}
 	}
 	m.addGlobals(rest)

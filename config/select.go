@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
@@ -37,6 +36,7 @@ type resolver struct {
 	noPolicy  bool                 // policies are switched off
 	asked     []string             // groups and targets, patterns resolved
 	seen      map[string]bool      // groups among them and in them
+	plain     map[string][]string  // see plainTargets; nil if not needed yet
 	diags     hcl.Diagnostics
 }
 
@@ -68,7 +68,7 @@ func (r *resolver) names(args []string) []string {
 	var out []string
 	r.asked = nil
 	for _, arg := range args {
-		r.asked = append(r.asked, r.match(strings.ReplaceAll(arg, ".", "_"))...)
+		r.asked = append(r.asked, r.match(arg)...)
 	}
 	r.asked = dropRepeats(r.asked)
 	for _, name := range r.asked {
@@ -136,31 +136,6 @@ func (r *resolver) shown(n int) []string {
 		return append(list[:n:n], fmt.Sprintf("and %d more", len(list)-n))
 	}
 	return list
-}
-
-// match are the groups and targets that a name or pattern stands for.
-func (r *resolver) match(pattern string) []string {
-	if !strings.ContainsAny(pattern, "*?[]") {
-		return []string{pattern}
-	}
-	var out []string
-	for _, g := range r.groups {
-		if ok, err := path.Match(pattern, g.name); ok && err == nil {
-			out = append(out, g.name)
-		}
-	}
-	for _, name := range r.order {
-		if ok, err := path.Match(pattern, name); ok && err == nil {
-			out = append(out, name)
-		}
-	}
-	if len(out) == 0 {
-		r.report(&hcl.Diagnostic{
-			Severity: hcl.DiagError, Summary: "No such target",
-			Detail: fmt.Sprintf("No target or group matches %q.", pattern), Subject: r.anyFile(),
-		})
-	}
-	return out
 }
 
 // members are the targets of a group, or name itself. A group that is inside of

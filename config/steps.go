@@ -409,15 +409,20 @@ func (s *stepReader) reference(name, ref string, rng hcl.Range) (string, bool) {
 	if !ok {
 		return ref, true
 	}
-	if !validName(target) {
+	if !validAddress(target, s.mode) {
 		s.fail(rng, "Invalid reference", "%q in %s can not be the name of a target.", target, name)
+		return "", false
+	}
+	target, ok = s.fullName(target, rng)
+	if !ok {
+		s.bad = true
 		return "", false
 	}
 	word, key := contextName(target)
 	if s.script.Contexts == nil {
 		s.script.Contexts = map[string]string{}
 	}
-	s.script.Contexts[key] = ref
+	s.script.Contexts[key] = "target:" + target
 	s.script.needs = append(s.script.needs, need{target: target, rng: rng})
 	return word, true
 }

@@ -96,7 +96,11 @@ type Output struct {
 // A Secret is a build secret: the id that a RUN mount names and where its value
 // comes from. At most one of Source and Env is set; with neither, an
 // environment variable named ID is used if it exists, else a file named ID.
-type Secret struct{ ID, Source, Env string }
+type Secret struct {
+	ID, Source, Env string
+
+	dir string // where a file named ID is looked for
+}
 
 // SSH is an agent socket or keys for RUN --mount=type=ssh.
 type SSH struct {
