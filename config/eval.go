@@ -36,8 +36,9 @@ type evaluation struct {
 	outside  outside
 	world    *world
 	standard map[string]bool // functions that no file declares
-	all      []*evaluator    // in the order their files were read
-	reader   *includer       // reads files that are named while evaluating; may be nil
+	all      []*evaluator    // each after that of the file it sees
+	byModule map[*module]*evaluator
+	reader   *includer // reads files that are named while evaluating; may be nil
 
 	index   nameIndex              // of targets and groups
 	named   map[string][]*instance // targets by name, in order of declaration
@@ -93,11 +94,14 @@ func newEvaluator(m *module, out outside, builtins map[string]string) *evaluator
 	shared := &evaluation{
 		meter:   &meter{},
 		outside: out,
-		index:   nameIndex{known: map[string]bool{}, plain: map[string][]string{}},
-		named:   map[string][]*instance{},
-		group:   map[string]*groupDecl{},
-		whole:   map[string]*attributeState{},
-		git:     &repository{},
+
+		byModule: map[*module]*evaluator{},
+
+		index: nameIndex{known: map[string]bool{}, plain: map[string][]string{}},
+		named: map[string][]*instance{},
+		group: map[string]*groupDecl{},
+		whole: map[string]*attributeState{},
+		git:   &repository{},
 	}
 	e := shared.evaluator(m, nil)
 	e.root.Functions = maps.Clone(standardFunctions())

@@ -12,19 +12,18 @@ func (e *evaluator) addFiles(l *includer) {
 	if l == nil {
 		return
 	}
+	l.done = true
 	for _, m := range l.modules[len(e.all)-1:] {
-		e.evaluator(m, e.of(l.parents[m]))
+		e.of(m)
 	}
 }
 
-// of is the evaluator of a module.
+// of is the evaluator of a module; those of the files it sees are made before it.
 func (s *evaluation) of(m *module) *evaluator {
-	for i := len(s.all) - 1; i >= 0; i-- {
-		if s.all[i].module == m {
-			return s.all[i]
-		}
+	if e := s.byModule[m]; e != nil {
+		return e
 	}
-	return s.all[0]
+	return s.evaluator(m, s.of(s.reader.parents[m]))
 }
 
 // open reads the build file of a directory while others are evaluated, if it was

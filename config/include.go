@@ -59,22 +59,29 @@ type includer struct {
 	opts    LoadOptions
 	root    *os.Root
 	first   *module
-	modules []*module            // those read, each after the one that includes it
+	modules []*module            // those read, in order
 	parents map[*module]*module  // of modules
 	tree    map[*module]bool     // the first and all that are included from it
-	files   map[string]hcl.Range // read, and the path that asked for them, if one did
+	files   map[string]*readFile // by path from the directory of the command
+	done    bool                 // the parents of modules are fixed
 	total   int                  // bytes
 	skip    *ignored
+}
+
+// A readFile is a file that was read.
+type readFile struct {
+	module *module   // nil if it could not be read
+	by     hcl.Range // the path of an include block that names it, if one does
 }
 
 func newIncluder(ctx context.Context, first *module, files []source, opts LoadOptions) *includer {
 	l := &includer{
 		reading: first.reading, ctx: ctx, opts: opts, first: first,
-		parents: map[*module]*module{}, tree: map[*module]bool{first: true}, files: map[string]hcl.Range{},
+		parents: map[*module]*module{}, tree: map[*module]bool{first: true}, files: map[string]*readFile{},
 	}
 	for _, f := range files {
 		if name, ok := l.below(f.name); ok {
-			l.files[name] = hcl.Range{}
+			l.files[name] = &readFile{module: first}
 		}
 	}
 	return l
@@ -145,14 +152,8 @@ func (l *includer) one(m *module, inc *include, file string, chain []string) {
 		}
 		return
 	}
-	if first, there := l.files[file]; there {
-		switch {
-		case isPattern(inc.path):
-		case first.Filename == "":
-			l.report(problem(inc.rng, "Duplicate include", "%s is read by the command already. Remove this path.", file))
-		default:
-			l.report(problem(inc.rng, "Duplicate include", "%s is included at %s already. Remove one of the two.", file, position(first)))
-		}
+	if read := l.files[file]; read != nil {
+		l.again(m, inc, file, read)
 		return
 	}
 	if len(chain) > maxIncludes {
@@ -167,10 +168,41 @@ func (l *includer) one(m *module, inc *include, file string, chain []string) {
 	l.include(child, chain)
 }
 
+// again is for a file that m includes and that was read before. One that was only
+// found in the tree gets m as the file it sees.
+func (l *includer) again(m *module, inc *include, file string, read *readFile) {
+	switch {
+	case isPattern(inc.path) && (read.by.Filename != "" || read.module == l.first):
+	case read.by.Filename != "":
+		l.report(problem(inc.rng, "Duplicate include",
+			"%s is included at %s already. One file includes it; others need not to name its targets, as %s.",
+			file, position(read.by), address{dir: dirOf(file), name: "NAME"}.full()))
+	case read.module == l.first:
+		l.report(problem(inc.rng, "Duplicate include", "%s is read by the command already. Remove this path.", file))
+	case read.module != nil && !l.done && !l.sees(m, read.module):
+		read.by = inc.rng
+		l.parents[read.module] = m
+	}
+}
+
+// sees reports whether m sees what other declares.
+func (l *includer) sees(m, other *module) bool {
+	for ; m != nil; m = l.parents[m] {
+		if m == other {
+			return true
+		}
+	}
+	return false
+}
+
 // read reads one file as a module that sees what parent declares; nil if it can
 // not be read, which was reported at rng.
 func (l *includer) read(parent *module, file string, rng hcl.Range) *module {
-	l.files[file] = rng
+	entry := &readFile{}
+	if rng.Filename != file {
+		entry.by = rng
+	}
+	l.files[file] = entry
 	data, err := l.data(file)
 	if err != nil {
 		l.unread = true
@@ -186,6 +218,7 @@ func (l *includer) read(parent *module, file string, rng hcl.Range) *module {
 		l.report(problem(rng, "Unsuitable path", "The directory %q can not be part of a target's name: only letters, digits and _ - . + @ ~ are allowed.", m.dir))
 		return nil
 	}
+	entry.module = m
 	l.parents[m] = parent
 	l.modules = append(l.modules, m)
 	m.parse(source{file, data})
@@ -221,6 +254,7 @@ func (l *includer) expand(m *module, inc *include) ([]string, bool) {
 	} else if err == nil {
 		files[0], err = l.buildFile(name)
 	}
+	l.unread = l.unread || err != nil || len(files) == 0
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		l.report(problem(inc.rng, "No such file", "There is no file %s to include. A path is relative to the file it stands in; a directory stands for the %s in it.", name, OwnFile))
@@ -287,11 +321,16 @@ func (l *includer) findOne(a address) error {
 		return err
 	}
 	if !a.one() {
-		return l.walk(staticDir(a.dir), -1, func(file string) {
+		var files []string
+		err := l.walk(staticDir(a.dir), -1, func(file string) {
 			if path.Base(file) == OwnFile && a.inDir(dirOf(file)) {
-				l.discover(file)
+				files = append(files, file)
 			}
 		})
+		for _, file := range files {
+			l.discover(file)
+		}
+		return err
 	}
 	file := path.Join(a.dir, OwnFile)
 	if a.dir == "" || l.hasDir(a.dir) {

@@ -53,6 +53,15 @@ target "default" {
 target "test" {}
 `
 
+const includeExample = `include {
+  paths = ["services/*", "lib/base/build.hcl"]
+}
+
+group "default" {
+  targets = ["services/api:api", "base"]
+}
+`
+
 const stepsExample = `steps "go" {
   step { from = "golang:1.26" }
   step { workdir = "/src" }
@@ -116,6 +125,7 @@ var attributeHelp = map[string][2]string{
 	"dockerfile-inline": {"The text of the Dockerfile.", `dockerfile-inline = "FROM scratch\nCOPY . /\n"`},
 	"entitlements":      {"What RUN may do that is refused by default: network.host, security.insecure. The command line must grant it.", `entitlements = ["network.host"]`},
 	"extra-hosts":       {"More names in /etc/hosts of RUN.", `extra-hosts = { "db.local" = "10.0.0.5" }`},
+	"include.paths":     {"list of strings", "Files, directories with a build.hcl, or patterns for either, relative to this file."},
 	"inherits":          {"Targets whose attributes this one takes over; of several the last wins, and the target's own win over all.", `inherits = ["_base"]`},
 	"labels":            {"Labels of the image's configuration.", `labels = { "org.opencontainers.image.title" = "api" }`},
 	"matrix":            {"Makes one target for every combination of the values; expressions use the keys. Needs name.", "name   = \"app-${os}\"\nmatrix = { os = [\"linux\", \"windows\"] }"},

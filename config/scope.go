@@ -27,6 +27,7 @@ func (s *evaluation) evaluator(m *module, parent *evaluator) *evaluator {
 	}
 	e.root.Variables = map[string]cty.Value{}
 	s.all = append(s.all, e)
+	s.byModule[m] = e
 	return e
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -114,7 +115,7 @@ func (a *app) build(ctx context.Context, cmd *cobra.Command, opts buildOptions) 
 		return err
 	}
 	// what an override on the command line names, it grants
-	if r.grants, err = grant.Parse(r.cfg.Dir, append(opts.allow[:len(opts.allow):len(opts.allow)], r.sel.Allowed...)); err != nil {
+	if r.grants, err = grant.Parse(r.cfg.Dir, slices.Concat(allowedFrom(r.cfg.Dir, opts.allow), r.sel.Allowed)); err != nil {
 		return usageError("%w", err)
 	}
 	if err := r.grants.Check(r.cfg.Dir, r.sel.Targets); err != nil {
@@ -320,6 +321,9 @@ func (r *buildRun) again(target string) string {
 		if f.on {
 			words = append(words, f.flag)
 		}
+	}
+	if strings.Contains(target, ":") && slices.ContainsFunc(r.opts.targets, func(t string) bool { return strings.HasPrefix(t, "//") }) {
+		target = "//" + target
 	}
 	words = append(words, target)
 	for i, w := range words {

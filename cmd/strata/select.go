@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -45,9 +46,13 @@ func (o *selectOptions) envFlags(f *pflag.FlagSet) {
 
 // load reads the build files.
 func (a *app) load(ctx context.Context, opts selectOptions) (*config.Config, error) {
-	dir, err := os.Getwd()
+	here, err := os.Getwd()
 	if err != nil {
 		return nil, withStatus(exitLocal, err)
+	}
+	dir, err := opts.dir(here)
+	if err != nil {
+		return nil, err
 	}
 	vars, err := config.ParseVars(opts.vars)
 	if err != nil {
@@ -57,12 +62,42 @@ func (a *app) load(ctx context.Context, opts selectOptions) (*config.Config, err
 	if err != nil {
 		return nil, usageError("%w", err)
 	}
-	cfg, err := config.Load(ctx, config.LoadOptions{AllowEnv: grants.Env(), Dir: dir, Files: opts.files, Stdin: a.in, LookupEnv: a.lookupEnv, Environ: os.Environ(), Vars: vars, Mode: opts.mode, Remote: opts.remote, CmdContext: opts.cmdContext})
+	cfg, err := config.Load(ctx, config.LoadOptions{AllowEnv: grants.Env(), Dir: dir, Files: opts.files, Targets: opts.targets, Stdin: a.in, LookupEnv: a.lookupEnv, Environ: os.Environ(), Vars: vars, Mode: opts.mode, Remote: opts.remote, CmdContext: opts.cmdContext})
 	if err != nil {
 		return nil, err
 	}
 	cfg.Dir = dir
 	return cfg, nil
+}
+
+// dir is the directory that the command starts from: here, or the top of the
+// checkout if a target is named from there.
+func (o *selectOptions) dir(here string) (string, error) {
+	if o.mode == config.ModeBake {
+		return here, nil
+	}
+	dir := config.Root(here, o.targets)
+	if dir != here && len(o.files) > 0 {
+		return "", usageError("a target that starts with // is looked for from the top of the checkout, %s: leave --file out, or the //", dir)
+	}
+	return dir, nil
+}
+
+// allowedFrom are --allow values with paths that are relative to dir instead of
+// the directory of the command.
+func allowedFrom(dir string, allow []string) []string {
+	here, err := os.Getwd()
+	if err != nil || here == dir {
+		return allow
+	}
+	out := slices.Clone(allow)
+	for i, a := range out {
+		key, value, _ := strings.Cut(a, "=")
+		if strings.HasPrefix(key, "fs") && value != "" && value != "*" && !filepath.IsAbs(value) {
+			out[i] = key + "=" + filepath.Join(here, value)
+		}
+	}
+	return out
 }
 
 // selectTargets reads the build files and resolves the chosen targets; change
@@ -96,6 +131,7 @@ func (a *app) selectTargets(ctx context.Context, opts selectOptions, change func
 }
 
 // completeTargets offers the names of targets and groups to the shell.
+// A path that begins with // is completed from the top of the checkout.
 func (a *app) completeTargets(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
 	files, _ := cmd.Flags().GetStringArray("file")
 	// cobra reads the flags twice, so that each file is here twice.
@@ -104,8 +140,13 @@ func (a *app) completeTargets(cmd *cobra.Command, _ []string, prefix string) ([]
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	opts := selectOptions{files: slices.Compact(files)}
-	if cmd.Name() == "bake" {
+	rooted := ""
+	switch {
+	case cmd.Name() == "bake":
 		opts.mode = config.ModeBake
+	case strings.HasPrefix(prefix, "//"):
+		rooted = "//"
+		opts.targets = []string{prefix[:strings.LastIndexByte(prefix, '/')+1] + "..."}
 	}
 	cfg, err := a.load(cmd.Context(), opts)
 	if err != nil {
@@ -113,8 +154,12 @@ func (a *app) completeTargets(cmd *cobra.Command, _ []string, prefix string) ([]
 	}
 	var out []string
 	for _, n := range cfg.Names() {
-		if strings.HasPrefix(n.Name, prefix) {
-			out = append(out, fmt.Sprintf("%s\t%s", n.Name, report.SanitizeLine(n.Description)))
+		offered := rooted + n.Name
+		if !strings.HasPrefix(offered, prefix) || n.Short != n.Name && !strings.ContainsAny(prefix, "/:") {
+			offered = n.Short
+		}
+		if strings.HasPrefix(offered, prefix) {
+			out = append(out, fmt.Sprintf("%s\t%s", offered, report.SanitizeLine(n.Description)))
 		}
 	}
 	return out, cobra.ShellCompDirectiveNoFileComp
