@@ -2,7 +2,6 @@
 #
 #   strata build --allow fs.read=/usr/local/go            the shop
 #   make release                                          the image of strata
-#
 
 include { paths = ["examples/shop"] }
 

@@ -175,7 +175,7 @@ func (l *includer) again(m *module, inc *include, file string, read *readFile) {
 	case isPattern(inc.path) && (read.by.Filename != "" || read.module == l.first):
 	case read.by.Filename != "":
 		l.report(problem(inc.rng, "Duplicate include",
-			"%s is included at %s already. One file includes it; others need not to name its targets, as %s.",
+			"%s is included at %s already. One file includes it; others name its targets by path, as %s, and need not include it.",
 			file, position(read.by), address{dir: dirOf(file), name: "NAME"}.full()))
 	case read.module == l.first:
 		l.report(problem(inc.rng, "Duplicate include", "%s is read by the command already. Remove this path.", file))

@@ -298,7 +298,7 @@ target "b" { tags = [f(), g(), V] }
 // TestThreat_T01_include: no path leads out of the directory of the command.
 func TestThreat_T01_include(t *testing.T) {
 	outside := t.TempDir()
-	write(t, filepath.Join(outside, "build.hcl"), "target \"secret\" {}\n")
+	writeTo(t, filepath.Join(outside, "build.hcl"), "target \"secret\" {}\n")
 	for name, text := range map[string]string{
 		"above":             `include { paths = ["../x.hcl"] }`,
 		"above, later":      `include { paths = ["a/../../x.hcl"] }`,
@@ -318,8 +318,8 @@ func TestThreat_T01_include(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			write(t, filepath.Join(dir, "build.hcl"), text+"\n")
-			write(t, filepath.Join(dir, "in/build.hcl"), "target \"a\" { tags = [file(\"../../x\")] }\n")
+			writeTo(t, filepath.Join(dir, "build.hcl"), text+"\n")
+			writeTo(t, filepath.Join(dir, "in/build.hcl"), "target \"a\" { tags = [file(\"../../x\")] }\n")
 			for link, to := range map[string]string{"link.hcl": outside + "/build.hcl", "folder": outside, "null.hcl": "/dev/null"} {
 				if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
 					t.Fatal(err)
@@ -337,16 +337,6 @@ func TestThreat_T01_include(t *testing.T) {
 	}
 }
 
-func write(t *testing.T, name, text string) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestRoot(t *testing.T) {
 	top := t.TempDir()
 	for _, dir := range []string{"git/.git", "git/a/b", "plain/a/b"} {
@@ -354,8 +344,8 @@ func TestRoot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write(t, filepath.Join(top, "git/a/build.hcl"), "")
-	write(t, filepath.Join(top, "plain/a/build.hcl"), "")
+	writeTo(t, filepath.Join(top, "git/a/build.hcl"), "")
+	writeTo(t, filepath.Join(top, "plain/a/build.hcl"), "")
 	for _, tt := range []struct{ dir, target, want string }{
 		{"git/a/b", "//x", "git"},
 		{"git/a/b", "x", "git/a/b"},

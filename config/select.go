@@ -84,25 +84,22 @@ func (r *resolver) printedGroups() map[string]*group {
 	for name := range r.seen {
 		out[name] = r.findGroup(name)
 	}
-	for _, name := range r.asked {
-		def := out["default"]
-		if def != nil && name == "default" {
-			continue
-		}
-		whole := &group{name: "default"}
-		if def != nil {
-			*whole = *def
-		}
-		whole.targets = append(slices.Clone(whole.targets), name)
-		out["default"] = whole
-	}
+	whole, there := group{name: "default"}, false
 	if def := out["default"]; def != nil {
-		sorted := *def
-		if def.targets != nil {
-			sorted.targets = dropRepeats(def.targets)
-			slices.Sort(sorted.targets)
+		whole, there = *def, true
+		whole.targets = slices.Clone(def.targets)
+	}
+	for _, name := range r.asked {
+		if !there || name != "default" {
+			whole.targets, there = append(whole.targets, name), true
 		}
-		out["default"] = &sorted
+	}
+	if there {
+		if whole.targets != nil {
+			whole.targets = dropRepeats(whole.targets)
+			slices.Sort(whole.targets)
+		}
+		out["default"] = &whole
 	}
 	return out
 }
