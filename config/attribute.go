@@ -58,6 +58,7 @@ var attributes = attributeTable(
 	stringAttribute("target", func(s *spec) **string { return &s.stage }),
 	stringAttribute("network", func(s *spec) **string { return &s.network }),
 	stringAttribute("shm-size", func(s *spec) **string { return &s.shmSize }),
+	ownAttribute(linkAttribute()),
 	stringAttribute("call", func(s *spec) **string { return &s.call }),
 	boolAttribute("pull", func(s *spec) **bool { return &s.pull }),
 	boolAttribute("no-cache", func(s *spec) **bool { return &s.noCache }),
@@ -200,6 +201,20 @@ func stringAttribute(name string, at func(*spec) **string) attributeDef {
 		get:  func(s *spec) cty.Value { return ctyString(*at(s)) },
 		pick: func(to, from *spec) { *at(to) = *at(from) },
 	}
+}
+
+// linkAttribute takes one of two words.
+func linkAttribute() attributeDef {
+	def := stringAttribute("link", func(s *spec) **string { return &s.link })
+	set := def.set
+	def.set = func(s *spec, v cty.Value) error {
+		err := set(s, v)
+		if err == nil && s.link != nil && *s.link != linkAuto && *s.link != linkNone {
+			err = badLink(*s.link)
+		}
+		return err
+	}
+	return def
 }
 
 func boolAttribute(name string, at func(*spec) **bool) attributeDef {

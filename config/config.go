@@ -60,6 +60,9 @@ type LoadOptions struct {
 	// Targets are the targets that will be asked for, as in a [Request]: those
 	// with a path make the build files be read that it leads to.
 	Targets []string
+	// References reads the Dockerfile of a target, for link = "auto". It is called
+	// for targets that ask for it only; nil links none.
+	References func(*Target) []Reference
 	// Remote is a definition from elsewhere, nil if there is none.
 	Remote *Remote
 	// CmdContext is the value of BAKE_CMD_CONTEXT; "" is the current directory.
@@ -85,6 +88,8 @@ type Config struct {
 	remote *Remote
 	env    func(string) (string, bool)
 	varEnv func(string) (string, bool) // nil if variables may not come from there
+
+	references func(*Target) []Reference // see LoadOptions
 
 	variables []ListedVariable
 	resolved  map[string]*spec // with inherits, without overrides; may be nil
@@ -187,7 +192,7 @@ func (m *module) load(ctx context.Context, files []source, opts LoadOptions) (*C
 func (m *module) config(ctx context.Context, opts LoadOptions, services *composer, relative bool) (*Config, error) {
 	c := &Config{
 		Dir: opts.Dir, Mode: m.mode, Files: m.files, specs: map[string]*spec{}, byName: map[string]*group{}, remote: opts.Remote,
-		env: opts.LookupEnv, varEnv: opts.envForVariables(),
+		references: opts.References, env: opts.LookupEnv, varEnv: opts.envForVariables(),
 	}
 	e := newEvaluator(m, outside{env: c.varEnv, vars: opts.Vars}, opts.builtins())
 	done := e.addOwn(opts)
@@ -231,6 +236,7 @@ func (m *module) config(ctx context.Context, opts LoadOptions, services *compose
 // unknown ones.
 func (c *Config) verify(unnamed bool) hcl.Diagnostics {
 	r := newResolver(c)
+	r.unlinked = true
 	for _, g := range c.groups {
 		for i, member := range g.targets {
 			if c.findGroup(member) == nil && c.specs[member] == nil && i < len(g.places) {

@@ -53,7 +53,7 @@ func (e *evaluator) expand(b *block) {
 		in := &instance{
 			owner: e, block: block, name: full, plain: name, ctx: ctx,
 			states: map[string]state{}, failed: map[string]bool{},
-			spec: &spec{name: full, rng: b.header, places: map[string]hcl.Range{}},
+			spec: &spec{name: full, owner: e, rng: b.header, places: map[string]hcl.Range{}},
 		}
 		if other := e.named[full]; len(other) > 0 && other[0].owner != e {
 			e.declaredElsewhere(b.label, "target", full, other[0].block.label)

@@ -38,6 +38,7 @@ type module struct {
 	shared    map[string]*block // steps blocks
 	templates map[string]*block
 	includes  []*include
+	link      *string   // of the strata block; nil if it does not say
 	includer  *includer // of included files; nil if there can be none
 }
 
@@ -266,11 +267,14 @@ func (m *module) checkTopLevel(body hcl.Body) {
 // edition is the version of the language that this program speaks.
 const edition = "1"
 
-var editionSchema = newSchema(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "edition", Required: true}}})
+var editionSchema = newSchema(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "edition"}, {Name: "link"}}})
 
-// checkEdition reads a strata block, which says what language the file is in.
+// checkEdition reads a strata block, which says what language the file is in and
+// what holds for all of its targets.
 func (m *module) checkEdition(b *hcl.Block) {
-	attr := m.content(b, editionSchema).Attributes["edition"]
+	attrs := m.content(b, editionSchema).Attributes
+	m.readLink(attrs["link"])
+	attr := attrs["edition"]
 	if attr == nil {
 		return
 	}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -37,13 +38,16 @@ type resolver struct {
 	asked     []string             // groups and targets, patterns resolved
 	seen      map[string]bool      // groups among them and in them
 	plain     map[string][]string  // see plainTargets; nil if not needed yet
+	tags      map[string][]string  // targets by tag; nil if not needed yet
+	texts     map[string]*hcl.File // Dockerfiles in which references were found
+	unlinked  bool                 // Dockerfiles are not to be read
 	diags     hcl.Diagnostics
 }
 
 func newResolver(c *Config) *resolver {
 	return &resolver{
 		Config: c, done: map[string]*spec{}, chosen: map[string]*spec{},
-		implicit: map[string]bool{}, from: map[string]hcl.Range{}, seen: map[string]bool{},
+		implicit: map[string]bool{}, from: map[string]hcl.Range{}, seen: map[string]bool{}, texts: map[string]*hcl.File{},
 	}
 }
 
@@ -51,7 +55,12 @@ func (r *resolver) report(d ...*hcl.Diagnostic) { r.diags = append(r.diags, d...
 
 func (r *resolver) failure() *Error {
 	errs, _ := collect(r.diags)
-	return &Error{Diags: errs, Files: r.Files}
+	files := r.Files
+	if len(r.texts) > 0 {
+		files = maps.Clone(files)
+		maps.Copy(files, r.texts)
+	}
+	return &Error{Diags: errs, Files: files}
 }
 
 func (r *resolver) requestRange(name string) hcl.Range { return r.from[name] }
@@ -175,6 +184,7 @@ func (r *resolver) choose(name string, from hcl.Range) {
 		s.policy = []Policy{{Disabled: true}}
 	}
 	r.sourceDate(s)
+	r.autoLink(s)
 	r.report(s.check()...)
 	r.chosen[name] = s
 	r.queue = append(r.queue, name)
@@ -269,7 +279,7 @@ func (r *resolver) resolve(name string, from hcl.Range, open []string) *spec {
 		}
 	}
 	out.merge(declared, r.Mode)
-	out.name, out.rng, out.clear = declared.name, declared.rng, nil
+	out.name, out.rng, out.owner, out.clear = declared.name, declared.rng, declared.owner, nil
 	out.inherits = declared.inherits // those of parents would add up
 	r.report(r.overrides[name].apply(out)...)
 	r.grant(r.overrides[name], out)

@@ -44,6 +44,9 @@ type spec struct {
 	policy       []Policy
 	steps        *script
 
+	link  *string
+	owner *evaluator // of the file that declares it; nil if compose did
+
 	meant       map[string]string // what some ulimits are in truth
 	base        base              // what paths are relative to
 	implicitSSH bool              // the context needs the default agent

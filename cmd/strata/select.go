@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/strata-build/strata/config"
 	"github.com/strata-build/strata/grant"
+	"github.com/strata-build/strata/lower"
 	"github.com/strata-build/strata/report"
 )
 
@@ -58,11 +60,17 @@ func (a *app) load(ctx context.Context, opts selectOptions) (*config.Config, err
 	if err != nil {
 		return nil, usageError("--var: %w", err)
 	}
-	grants, err := grant.Parse(dir, opts.allow)
+	grants, err := grant.Parse(dir, allowedFrom(dir, opts.allow))
 	if err != nil {
 		return nil, usageError("%w", err)
 	}
-	cfg, err := config.Load(ctx, config.LoadOptions{AllowEnv: grants.Env(), Dir: dir, Files: opts.files, Targets: opts.targets, Stdin: a.in, LookupEnv: a.lookupEnv, Environ: os.Environ(), Vars: vars, Mode: opts.mode, Remote: opts.remote, CmdContext: opts.cmdContext})
+	references := func(t *config.Target) []config.Reference {
+		if !readable(grants, dir, t) {
+			return nil // what is denied is said before anything is built
+		}
+		return lower.References(dir, t)
+	}
+	cfg, err := config.Load(ctx, config.LoadOptions{References: references, AllowEnv: grants.Env(), Dir: dir, Files: opts.files, Targets: opts.targets, Stdin: a.in, LookupEnv: a.lookupEnv, Environ: os.Environ(), Vars: vars, Mode: opts.mode, Remote: opts.remote, CmdContext: opts.cmdContext})
 	if err != nil {
 		return nil, err
 	}
@@ -81,6 +89,14 @@ func (o *selectOptions) dir(here string) (string, error) {
 		return "", usageError("a target that starts with // is looked for from the top of the checkout, %s: leave --file out, or the //", dir)
 	}
 	return dir, nil
+}
+
+// readable reports whether the Dockerfile of t may be looked into.
+func readable(grants *grant.Grants, dir string, t *config.Target) bool {
+	denied, ok := errors.AsType[*grant.DeniedError](grants.Check(dir, []*config.Target{t}))
+	return !ok || !slices.ContainsFunc(denied.Requests, func(r grant.Request) bool {
+		return r.Attr == "context" || r.Attr == "dockerfile"
+	})
 }
 
 // allowedFrom are --allow values with paths that are relative to dir instead of
