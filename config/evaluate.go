@@ -38,10 +38,11 @@ func (e *evaluator) open(dir string, rng hcl.Range) bool {
 		return false
 	}
 	err := l.open()
-	if err == nil {
-		_, err = l.root.Stat(path.Join(dir, OwnFile))
-	}
 	if err != nil {
+		e.report(problem(rng, "Unreadable file", "%s can not be read: %s.", path.Join(dir, OwnFile), err))
+		return false
+	}
+	if _, err = l.root.Stat(path.Join(dir, OwnFile)); err != nil {
 		e.report(problem(rng, unknownTarget, "There is no %s. The path before the colon starts at the directory of the command.", path.Join(dir, OwnFile)))
 		return false
 	}

@@ -43,13 +43,13 @@ type source struct {
 func (o LoadOptions) read(ctx context.Context) ([]source, Mode, hcl.Diagnostics) {
 	names, optional := o.Files, false
 	if len(names) == 0 && o.Remote == nil {
-		if names = o.filesFromEnv(); len(names) == 0 {
+		if names = o.filesFromEnv(); len(names) == 0 || slices.ContainsFunc(o.Targets, fromTop) {
 			names, optional = bakeFiles, true
 		}
 		if _, err := os.Stat(o.path(OwnFile)); err == nil && o.Mode != ModeBake {
 			names, optional = []string{OwnFile}, false
 		}
-		if names[0] != OwnFile && len(o.addresses()) > 0 {
+		if optional && len(o.addresses()) > 0 {
 			return nil, ModeStrata, nil // the targets say which files there are
 		}
 	}

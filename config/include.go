@@ -98,6 +98,9 @@ func (l *includer) open() error {
 	if l.root != nil {
 		return nil
 	}
+	if l.opts.Remote != nil {
+		return errors.New("a definition that comes from elsewhere can not read files of this machine")
+	}
 	dir := l.opts.Dir
 	if dir == "" {
 		dir = "."
@@ -268,10 +271,6 @@ func (l *includer) expand(m *module, inc *include) ([]string, bool) {
 
 // place is the path that inc means, from the directory of the command.
 func (l *includer) place(m *module, inc *include) (string, bool) {
-	if l.opts.Remote != nil {
-		l.report(problem(inc.rng, "Unsuitable path", "A definition that comes from elsewhere can not include files. Check it out, and build there."))
-		return "", false
-	}
 	dir := m.dir
 	if !m.included {
 		file, _ := l.below(inc.rng.Filename)

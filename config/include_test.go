@@ -337,6 +337,18 @@ func TestThreat_T01_include(t *testing.T) {
 	}
 }
 
+// TestRemoteIncludesNothing: a definition from elsewhere reads no file from here.
+func TestRemoteIncludesNothing(t *testing.T) {
+	dir := t.TempDir()
+	writeTo(t, filepath.Join(dir, "a/build.hcl"), "target \"a\" {}\n")
+	for _, text := range []string{`include { paths = ["a"] }`, `target "x" { needs = ["a:a"] }`, `include { paths = ["*"] }`} {
+		_, err := Load(context.Background(), LoadOptions{Dir: dir, Remote: &Remote{Files: []RemoteFile{{OwnFile, []byte(text)}}}})
+		if err == nil || !strings.Contains(err.Error(), "comes from elsewhere") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 func TestRoot(t *testing.T) {
 	top := t.TempDir()
 	for _, dir := range []string{"git/.git", "git/a/b", "plain/a/b"} {

@@ -11,10 +11,10 @@ import (
 // A Target is one image to build with everything decided: variables evaluated,
 // inherits merged, matrix expanded, overrides applied.
 //
-// Paths are as the user wrote them, relative to [Config.Dir]. Strings and maps
-// are never nil-significant here except where said.
+// Paths are relative to [Config.Dir]. Strings and maps are never nil-significant
+// here except where said.
 type Target struct {
-	Name        string
+	Name        string // that of an included file is PATH:NAME, the path from Config.Dir
 	Description string
 
 	Context  string            // directory or git/http URL; "." when not given

@@ -59,10 +59,12 @@ func newBuildCmd(a *app) *cobra.Command {
 what became of each and the layer history of what was built.
 
 Without a TARGET the group or target "default" is built. A TARGET is the name of
-a target or a group, or a pattern such as 'api-*'. Images without an output are
-kept under their tags: see strata images.
+a target or a group, or a pattern such as 'api-*'. With a path it is the one of
+the build.hcl there, from this directory or, with //, from the top of the
+checkout: //services/api:api is one, //services/... are all in and below a
+directory. Images without an output are kept under their tags: see strata images.
 ` + exitStatusHelp,
-		Example: "  strata build\n  strata build api web --progress plain\n  strata build --set '*.platforms=linux/amd64,linux/arm64' --push",
+		Example: "  strata build\n  strata build api web --progress plain\n  strata build //services/...\n  strata build --set '*.platforms=linux/amd64,linux/arm64' --push",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.targets = args
 			return a.build(cmd.Context(), cmd, opts)
