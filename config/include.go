@@ -20,8 +20,8 @@ import (
 var includeSchema = newSchema(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "paths", Required: true}}})
 
 const (
-	maxIncluded = 20_000 // files
-	maxIncludes = 100    // of files that include one another
+	maxIncluded = 20_000 // files of one command
+	maxIncludes = 100    // files that include one another in a row
 )
 
 // An include is one path of an include block.
@@ -55,7 +55,7 @@ func (m *module) addInclude(b *hcl.Block) {
 // An includer reads the files beside those of the command.
 type includer struct {
 	*reading
-	ctx     context.Context
+	ended   func() error // why reading is to stop, nil if it is not
 	opts    LoadOptions
 	root    *os.Root
 	first   *module
@@ -76,7 +76,7 @@ type readFile struct {
 
 func newIncluder(ctx context.Context, first *module, files []source, opts LoadOptions) *includer {
 	l := &includer{
-		reading: first.reading, ctx: ctx, opts: opts, first: first,
+		reading: first.reading, ended: ctx.Err, opts: opts, first: first,
 		parents: map[*module]*module{}, tree: map[*module]bool{first: true}, files: map[string]*readFile{},
 	}
 	for _, f := range files {
@@ -229,7 +229,7 @@ func (l *includer) read(parent *module, file string, rng hcl.Range) *module {
 }
 
 func (l *includer) data(file string) ([]byte, error) {
-	if err := l.ctx.Err(); err != nil {
+	if err := l.ended(); err != nil {
 		return nil, err
 	}
 	if len(l.modules) >= maxIncluded {
