@@ -5,7 +5,7 @@
 # Both need root, Go, git, gcc and make; what else is missing they set up.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint bench bench-language release clean
+.PHONY: help setup build demo test fuzz lint bench bench-language bench-builds release clean
 
 goroot = $(shell go env GOROOT)
 strata = GOROOT=$(goroot) bin/strata
@@ -26,7 +26,11 @@ test: ## vet, and run every test with the race detector
 	scripts/setup.sh test
 	go vet ./...
 	go -C examples/shop vet ./...
+	go -C bench test ./...
 	go test -race -timeout 20m ./...
+
+fuzz: ## run every fuzz target for FUZZTIME (60s)
+	scripts/fuzz.sh $(FUZZTIME)
 
 lint: ## run golangci-lint
 	go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(golangci) run
@@ -38,6 +42,11 @@ bench-language: build ## time reading build files, side by side with docker buil
 	go -C bench build -trimpath -o bin/buildx github.com/docker/buildx/cmd/buildx
 	go -C bench run ./language -peer $(buildx)
 
+bench-builds: setup build ## time whole builds, side by side with docker buildx bake; FLAGS=-quick for a short run
+	go -C bench build -trimpath -o bin/ $(peers)
+	CGO_ENABLED=0 go -C bench build -trimpath -o bin/ ./work
+	go -C bench run ./builds $(FLAGS)
+
 release: setup build ## build the image of strata itself
 	$(strata) build --engine embedded --allow fs.read=$(goroot) --allow fs.read=/etc/ssl/certs release
 
@@ -45,8 +54,14 @@ clean: ## forget what demo has built and stop its engine
 	if [ -x bin/strata ]; then bin/strata engine prune --engine embedded --all >/dev/null && bin/strata engine stop; fi
 	rm -rf bin examples/shop/dist
 
+FUZZTIME = 60s
+
 # What "make bench-language" compares with.
 buildx = $(shell go -C bench list -m -f {{.Version}} github.com/docker/buildx)
+
+# What "make bench-builds" builds with; bench/go.mod has their versions.
+peers = github.com/docker/buildx/cmd/buildx github.com/moby/buildkit/cmd/buildkitd \
+	github.com/distribution/distribution/v3/cmd/registry
 
 # What "make lint" runs.
 golangci = v2.15.0

@@ -27,10 +27,12 @@ type attributeDef struct {
 	names bool
 	// own says that only Strata's own language has it.
 	own bool
+	// inner says that it stands in a block of the target and not in the target.
+	inner bool
 }
 
 // attributes are all attributes of a target but name and matrix.
-var attributes = attributeTable(
+var attributes = attributeTable(append(demandAttributes(),
 	attributeDef{
 		name: "name",
 		set:  func(*spec, cty.Value) error { return nil },
@@ -126,13 +128,16 @@ var attributes = attributeTable(
 		pick: func(to, from *spec) { to.policy = from.policy },
 		get:  func(s *spec) cty.Value { return listOf(cty.Map(cty.String), s.policy, ctyPolicy) },
 	},
-	attributeDef{name: "resources", set: setResources, get: ctyResources, pick: func(to, from *spec) { to.resources = from.resources }},
-)
+	attributeDef{name: "resources", set: setResources, get: ctyResources, pick: func(to, from *spec) {
+		to.resources, to.cpuDemand, to.memoryDemand = from.resources, from.cpuDemand, from.memoryDemand
+	}},
+	ownAttribute(stringAttribute("pool", func(s *spec) **string { return &s.pool })),
+)...)
 
 // attributeNames are the attributes that bake has too.
 var attributeNames = slices.DeleteFunc(sortedKeys(attributes), func(n string) bool { return attributes[n].own })
 
-var allAttributeNames = sortedKeys(attributes)
+var allAttributeNames = slices.DeleteFunc(sortedKeys(attributes), func(n string) bool { return attributes[n].inner })
 
 // attributeNames are those that the mode has.
 func (m *module) attributeNames() []string {
@@ -144,7 +149,7 @@ func (m *module) attributeNames() []string {
 
 // attributeCalled is nil if the mode has no such attribute.
 func (m *module) attributeCalled(name string) *attributeDef {
-	if def := attributes[name]; def != nil && (!def.own || m.mode == ModeStrata) {
+	if def := attributes[name]; def != nil && !def.inner && (!def.own || m.mode == ModeStrata) {
 		return def
 	}
 	return nil
@@ -167,7 +172,7 @@ func targetSchema(mode Mode) *hcl.BodySchema {
 	}
 	if mode == ModeStrata {
 		schema.Attributes = append(schema.Attributes, hcl.AttributeSchema{Name: "template"}, hcl.AttributeSchema{Name: "with"})
-		schema.Blocks = stepBlocks
+		schema.Blocks = slices.Concat(stepBlocks, []hcl.BlockHeaderSchema{{Type: "resources"}})
 	}
 	return schema
 }

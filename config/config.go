@@ -65,6 +65,8 @@ type LoadOptions struct {
 	References func(*Target) []Reference
 	// Remote is a definition from elsewhere, nil if there is none.
 	Remote *Remote
+	// Branch is the value of git.branch where HEAD names no branch.
+	Branch string
 	// CmdContext is the value of BAKE_CMD_CONTEXT; "" is the current directory.
 	CmdContext string
 }
@@ -80,11 +82,17 @@ type Config struct {
 	Files map[string]*hcl.File
 	// Warnings are what is suspicious but not wrong.
 	Warnings hcl.Diagnostics
+	// Reads are the files that expressions have read, sorted, relative to Dir.
+	Reads []string
+	// Pools are the sizes of the pools that targets can be in.
+	Pools map[string]int
+	// Cache is the cache that all targets share, nil if none is declared.
+	Cache *CacheBlock
 
 	order  []string         // names of targets, as declared
 	specs  map[string]*spec // by name; blocks of one name merged, inherits not
 	groups []*group
-	byName map[string]*group // of groups
+	byName map[string]*group // groups; the first of a name counts
 	remote *Remote
 	env    func(string) (string, bool)
 	varEnv func(string) (string, bool) // nil if variables may not come from there
@@ -157,8 +165,29 @@ func Load(ctx context.Context, opts LoadOptions) (*Config, error) {
 	return m.load(ctx, files, opts)
 }
 
-// load parses and evaluates files.
-func (m *module) load(ctx context.Context, files []source, opts LoadOptions) (*Config, error) {
+// load parses and evaluates files, within the limits of time and memory.
+func (m *module) load(ctx context.Context, files []source, opts LoadOptions) (c *Config, err error) {
+	if gaveUp := m.watch.run(ctx, func() { c, err = m.loadAll(files, opts) }); gaveUp != nil {
+		return nil, &Error{Diags: hcl.Diagnostics{gaveUp}, Files: m.unparsed(files)}
+	}
+	return c, err
+}
+
+// unparsed are files to show excerpts of, while what was parsed may still be in
+// use.
+func (m *module) unparsed(files []source) map[string]*hcl.File {
+	out := make(map[string]*hcl.File, len(files))
+	for _, f := range files {
+		out[f.name] = &hcl.File{Bytes: f.data}
+	}
+	m.excerpts.Range(func(name, f any) bool {
+		out[name.(string)] = f.(*hcl.File)
+		return true
+	})
+	return out
+}
+
+func (m *module) loadAll(files []source, opts LoadOptions) (*Config, error) {
 	services, err := newComposer(m, opts)
 	if err != nil {
 		return nil, err
@@ -175,7 +204,7 @@ func (m *module) load(ctx context.Context, files []source, opts LoadOptions) (*C
 		m.report(problem(hcl.Range{Filename: files[0].name}, "No build file", "The file is empty."))
 	}
 	if m.mode == ModeStrata {
-		l := newIncluder(ctx, m, files, opts)
+		l := newIncluder(m, files, opts)
 		defer l.close()
 		l.include(m, nil)
 		l.find(opts.addresses())
@@ -185,11 +214,11 @@ func (m *module) load(ctx context.Context, files []source, opts LoadOptions) (*C
 	if err != nil {
 		m.report(problem(hcl.Range{}, "Invalid setting", "BUILDX_BAKE_FILE_RELATIVE_PATHS is neither true nor false."))
 	}
-	return m.config(ctx, opts, services, relative)
+	return m.config(opts, services, relative)
 }
 
 // config evaluates what was read.
-func (m *module) config(ctx context.Context, opts LoadOptions, services *composer, relative bool) (*Config, error) {
+func (m *module) config(opts LoadOptions, services *composer, relative bool) (*Config, error) {
 	c := &Config{
 		Dir: opts.Dir, Mode: m.mode, Files: m.files, specs: map[string]*spec{}, byName: map[string]*group{}, remote: opts.Remote,
 		references: opts.References, env: opts.LookupEnv, varEnv: opts.envForVariables(),
@@ -198,9 +227,7 @@ func (m *module) config(ctx context.Context, opts LoadOptions, services *compose
 	done := e.addOwn(opts)
 	defer done()
 	e.addFiles(m.includer)
-	if gaveUp := e.within(ctx); gaveUp != nil {
-		return nil, &Error{Diags: hcl.Diagnostics{gaveUp}, Files: m.files}
-	}
+	e.evaluate()
 	specs, all := services.targets()
 	for _, s := range specs {
 		if len(services.files) > 0 {
@@ -217,8 +244,10 @@ func (m *module) config(ctx context.Context, opts LoadOptions, services *compose
 	if relative {
 		c.rebase()
 	}
+	c.Pools, c.Cache = e.poolSizes, e.cacheBlock
 	if m.mode == ModeStrata && !m.unread {
-		m.report(c.verify(e.unnamed)...)
+		m.report(c.checkPools()...)
+		m.report(c.verify(m.watch, e.unnamed)...)
 	}
 	errs, warnings := collect(m.diags)
 	if errs.HasErrors() {
@@ -228,14 +257,17 @@ func (m *module) config(ctx context.Context, opts LoadOptions, services *compose
 	for _, file := range e.all {
 		c.variables = append(c.variables, file.listVariables()...)
 	}
+	if e.readable != nil {
+		c.Reads = sortedKeys(e.readable.texts)
+	}
 	return c, nil
 }
 
 // verify resolves everything, so that a bad reference is found even where
 // nobody asked for it. If some targets could not be named, nothing is said about
 // unknown ones.
-func (c *Config) verify(unnamed bool) hcl.Diagnostics {
-	r := newResolver(c)
+func (c *Config) verify(w *watch, unnamed bool) hcl.Diagnostics {
+	r := newResolver(c, w)
 	r.unlinked = true
 	for _, g := range c.groups {
 		for i, member := range g.targets {
@@ -310,14 +342,14 @@ func (c *Config) addTarget(s *spec) {
 
 // addGroup replaces a group of the same name.
 func (c *Config) addGroup(g *group) {
-	if old := c.findGroup(g.name); old != nil {
+	if old := c.byName[g.name]; old != nil {
 		*old = *g
 		return
 	}
 	c.appendGroup(g)
 }
 
-// appendGroup adds a group; of several with one name the first is found.
+// appendGroup adds a group; one of the same name before it hides it.
 func (c *Config) appendGroup(g *group) {
 	c.groups = append(c.groups, g)
 	if c.byName[g.name] == nil {
@@ -325,9 +357,7 @@ func (c *Config) appendGroup(g *group) {
 	}
 }
 
-func (c *Config) findGroup(name string) *group {
-	return c.byName[name]
-}
+func (c *Config) findGroup(name string) *group { return c.byName[name] }
 
 // members are the targets, each once; nil only if none were said.
 func (g *groupDecl) members() []string {

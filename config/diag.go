@@ -270,7 +270,7 @@ func (c *Config) whole(name string) *spec {
 	if c.specs[name] == nil {
 		return nil
 	}
-	return newResolver(c).resolve(name, hcl.Range{}, nil)
+	return newResolver(c, &watch{}).resolve(name, hcl.Range{}, nil)
 }
 
 // noTarget says that no target is called name, and which one was meant.

@@ -81,8 +81,8 @@ func (l *includer) walk(dir string, depth int, found func(file string)) error {
 			return errTooMany
 		}
 		switch {
-		case l.ended() != nil:
-			return l.ended()
+		case l.watch.stopped.Load():
+			return errStopped
 		case errors.Is(err, fs.ErrPermission):
 			return fs.SkipDir // what can not be looked into has nothing to build
 		case err != nil:

@@ -49,12 +49,16 @@ func (o LoadOptions) envForVariables() func(string) (string, bool) {
 
 // filesFromEnv are the files that BUILDX_BAKE_FILE names instead of the default
 // ones; none if it is not set.
-func (o LoadOptions) filesFromEnv() []string {
-	text, ok := o.lookup("BUILDX_BAKE_FILE")
+func (o LoadOptions) filesFromEnv() []string { return FilesFromEnv(o.lookup) }
+
+// FilesFromEnv are the files that BUILDX_BAKE_FILE names, in order; none if it is
+// not set. They stand for the default names, also of a remote definition.
+func FilesFromEnv(lookup func(string) (string, bool)) []string {
+	text, ok := lookup("BUILDX_BAKE_FILE")
 	if !ok {
 		return nil
 	}
-	sep, _ := o.lookup("BUILDX_BAKE_PATH_SEPARATOR")
+	sep, _ := lookup("BUILDX_BAKE_PATH_SEPARATOR")
 	if sep == "" {
 		sep = string(os.PathListSeparator)
 	}

@@ -39,6 +39,7 @@ type evaluation struct {
 	all      []*evaluator    // each after that of the file it sees
 	byModule map[*module]*evaluator
 	reader   *includer // reads files that are named while evaluating; may be nil
+	readable *checkout // what expressions read, nil if they can not
 
 	index   nameIndex              // of targets and groups
 	named   map[string][]*instance // targets by name, in order of declaration
@@ -46,9 +47,12 @@ type evaluation struct {
 	unnamed bool                   // the names of some targets are not known
 	stack   []string               // what is being evaluated, outermost first
 
-	whole map[string]*attributeState // attributes of targets, merged, by target.attribute
-	git   *repository
-	depth int // of inheritance that is being followed
+	whole      map[string]*attributeState // attributes of targets, merged, by target.attribute
+	poolSizes  map[string]int
+	poolPlaces map[string]hcl.Range // labels of pools
+	cacheBlock *CacheBlock
+	git        *repository
+	depth      int // of inheritance that is being followed
 }
 
 // outside is what the files may see of the world around them.
@@ -92,7 +96,7 @@ const maxStack = 2000
 
 func newEvaluator(m *module, out outside, builtins map[string]string) *evaluator {
 	shared := &evaluation{
-		meter:   &meter{},
+		meter:   &meter{watch: m.watch},
 		outside: out,
 
 		byModule: map[*module]*evaluator{},
@@ -102,6 +106,9 @@ func newEvaluator(m *module, out outside, builtins map[string]string) *evaluator
 		group: map[string]*groupDecl{},
 		whole: map[string]*attributeState{},
 		git:   &repository{},
+
+		poolSizes:  map[string]int{},
+		poolPlaces: map[string]hcl.Range{},
 	}
 	e := shared.evaluator(m, nil)
 	e.root.Functions = maps.Clone(standardFunctions())
@@ -160,7 +167,6 @@ func (e *evaluator) run(expr hcl.Expression, ctx *hcl.EvalContext) (v cty.Value,
 	e.meter.at.Store(&rng)
 	e.meter.work = 0
 	v, diags := expr.Value(ctx)
-	v, _ = v.UnmarkDeep()
 	if over := e.meter.over; over != nil {
 		e.report(problem(rng, "Evaluation too large", "Evaluating this was stopped: %s.", over))
 		return cty.DynamicVal, false
@@ -174,6 +180,7 @@ func (e *evaluator) run(expr hcl.Expression, ctx *hcl.EvalContext) (v cty.Value,
 		e.report(problem(rng, "Value too large", "The value can not be used: %s.", err))
 		return cty.DynamicVal, false
 	}
+	v, _ = v.UnmarkDeep()
 	if !v.IsWhollyKnown() {
 		if !e.diags.HasErrors() {
 			e.report(problem(expr.Range(), "Unknown value", "The value can not be known."))
@@ -249,8 +256,10 @@ func (e *evaluator) needValue(name string, from hcl.Traversal, strict bool) bool
 
 func (e *evaluator) noVariable(name string, rng hcl.Range) *hcl.Diagnostic {
 	var known []string
-	for at := e; at != nil; at = at.parent {
-		known = slices.Concat(known, sortedKeys(at.variables), sortedKeys(at.globals))
+	if len(e.diags) < maxShown { // nobody sees the others
+		for at := e; at != nil; at = at.parent {
+			known = slices.Concat(known, sortedKeys(at.variables), sortedKeys(at.globals))
+		}
 	}
 	return problem(rng, "Unknown variable", "There is no variable named %q.%s", name, didYouMean(name, known))
 }
@@ -463,6 +472,11 @@ func (e *evaluator) define(f *userFunction) (function.Function, bool) {
 		return function.Function{}, false
 	}
 	call := func(args []cty.Value) (cty.Value, error) {
+		for _, a := range args {
+			if err := e.meter.result(a); err != nil {
+				return cty.DynamicVal, err
+			}
+		}
 		ctx := base.NewChild()
 		ctx.Variables = map[string]cty.Value{}
 		for i, p := range spec.Params {
@@ -472,6 +486,9 @@ func (e *evaluator) define(f *userFunction) (function.Function, bool) {
 			ctx.Variables[spec.VarParam.Name] = cty.TupleVal(args[len(spec.Params):])
 		}
 		v, diags := f.result.Expr.Value(ctx)
+		if err := e.meter.result(v); err != nil {
+			return cty.DynamicVal, err
+		}
 		if diags.HasErrors() {
 			return cty.DynamicVal, diags
 		}

@@ -128,6 +128,8 @@ func (e *evaluator) evaluateRest() {
 	for _, name := range sortedKeys(e.locals) {
 		e.guarded(e.locals[name].Range, func() { e.local(name, e.locals[name].Range) })
 	}
+	e.evaluatePools()
+	e.evaluateCache()
 }
 
 // declaredGroup is the group of b if no later block has its name.

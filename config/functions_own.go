@@ -82,7 +82,8 @@ func (e *evaluator) addOwn(opts LoadOptions) (done func()) {
 		return func() {}
 	}
 	w := &world{checkout: &checkout{dir: opts.Dir}, env: opts.LookupEnv, allow: opts.AllowEnv}
-	e.git.dir = opts.Dir
+	e.git.dir, e.git.branch = opts.Dir, opts.Branch
+	e.readable = w.checkout
 	own := ownFunctions(w)
 	maps.Copy(e.root.Functions, own)
 	w.templates = &hcl.EvalContext{Functions: maps.Clone(e.root.Functions)}

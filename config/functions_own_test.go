@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -218,5 +219,20 @@ func TestTemplateFile(t *testing.T) {
 		if got != want && (want != "error: " || !strings.HasPrefix(got, want)) {
 			t.Errorf("%s is %q, want %q", expr, got, want)
 		}
+	}
+}
+
+func TestReadsAreTheFilesThatExpressionsRead(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"b.txt", "a.tpl", "unread.txt"} {
+		writeFile(t, filepath.Join(dir, name), "x")
+	}
+	writeFile(t, filepath.Join(dir, OwnFile), "target \"default\" {\n  args = { A = file(\"b.txt\"), B = templatefile(\"a.tpl\", {}) }\n}\n")
+	c, err := Load(t.Context(), LoadOptions{Dir: dir, Files: []string{OwnFile}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"a.tpl", "b.txt"}; !slices.Equal(c.Reads, want) {
+		t.Errorf("got %v, want %v", c.Reads, want)
 	}
 }

@@ -27,7 +27,7 @@ var gitValues = map[string]func(*repository) (cty.Value, error){
 	"branch": func(r *repository) (cty.Value, error) {
 		branch, _ := strings.CutPrefix(r.head, "refs/heads/")
 		if !strings.HasPrefix(r.head, "refs/heads/") {
-			branch = ""
+			branch = r.branch
 		}
 		return cty.StringVal(branch), nil
 	},
@@ -53,6 +53,7 @@ var gitValues = map[string]func(*repository) (cty.Value, error){
 // A repository is the git repository that the directory of the command is in.
 type repository struct {
 	dir    string // where to look from
+	branch string // what git.branch is if HEAD names none
 	opened bool
 	err    error
 
@@ -239,7 +240,7 @@ func (r *repository) disarmed(ctx context.Context) ([]string, error) {
 		if strings.ContainsAny(key, "=\n") {
 			return nil, fmt.Errorf("the repository has a filter with an unusable name, %q", key)
 		}
-		options = append(options, "-c", key[:i]+".clean=", "-c", key[:i]+".process=", "-c", key[:i]+".required=false")
+		options = append(options, "-c", key[:i]+".clean=", "-c", key[:i]+".smudge=", "-c", key[:i]+".process=", "-c", key[:i]+".required=false")
 	}
 	return options, nil
 }

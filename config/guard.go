@@ -16,9 +16,15 @@ const maxDepth = 250
 
 // guardHCL reports text that is not safe to give to the HCL parser.
 func guardHCL(data []byte, name string) hcl.Diagnostics {
+	if tooLarge := guardWords(piece{hcl.InitialPos, data}, name); tooLarge != nil {
+		return hcl.Diagnostics{tooLarge}
+	}
 	tokens, diags := hclsyntax.LexConfig(data, name, hcl.InitialPos)
 	if rng, deep := tooDeep(tokens); deep {
 		return hcl.Diagnostics{tooDeepProblem(rng)}
+	}
+	if rng, many := tooManyLines(tokens); many {
+		return hcl.Diagnostics{problem(rng, "Text too long", "Here-documents and templates may have about %d lines.", maxTemplate)}
 	}
 	if diags.HasErrors() {
 		return diags
@@ -98,7 +104,10 @@ const pieceSize = 64 << 10
 // reading a large one. It knows strings, comments to the end of the line and
 // brackets; of a file with here-documents, block comments or templates that hold
 // more than a name, and of one that is nested deeply, it says that it can not.
-func pieces(data []byte) ([]piece, bool) {
+func pieces(data []byte) ([]piece, bool) { return piecesOf(data, pieceSize) }
+
+// piecesOf is pieces with the size that pieces have at least.
+func piecesOf(data []byte, size int) ([]piece, bool) {
 	var out []piece
 	begin, line := hcl.InitialPos, 1
 	depth, chain := 0, 0
@@ -144,7 +153,7 @@ func pieces(data []byte) ([]piece, bool) {
 				break
 			}
 			chain = 0
-			if i+1-begin.Byte >= pieceSize {
+			if i+1-begin.Byte >= size {
 				out = append(out, piece{begin, data[begin.Byte : i+1]})
 				begin = hcl.Pos{Line: line, Column: 1, Byte: i + 1}
 			}
@@ -158,7 +167,7 @@ func pieces(data []byte) ([]piece, bool) {
 
 // plainString returns where the string whose text begins at i is closed.
 func plainString(data []byte, i int) (int, bool) {
-	for ; i < len(data); i++ {
+	for begin := i; i < len(data) && i-begin < pieceSize; i++ {
 		switch data[i] {
 		case '"':
 			return i, true

@@ -151,7 +151,7 @@ type meaning struct {
 
 // meaning resolves all targets.
 func (c *Config) meaning() (*meaning, error) {
-	r := newResolver(c)
+	r := newResolver(c, &watch{})
 	for _, name := range c.order {
 		r.choose(name, hcl.Range{})
 	}
@@ -219,7 +219,7 @@ func difference(a, b map[string]string) string {
 // values writes every target with everything decided.
 func (im *importer) values(context.Context) ([]byte, error) {
 	im.note("variables, functions and what is inherited were replaced by their values: the language of %s reads them otherwise", OwnFile)
-	r := newResolver(im.config)
+	r := newResolver(im.config, &watch{})
 	for _, name := range im.config.order {
 		r.choose(name, hcl.Range{})
 	}

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -55,7 +54,6 @@ func (m *module) addInclude(b *hcl.Block) {
 // An includer reads the files beside those of the command.
 type includer struct {
 	*reading
-	ended   func() error // why reading is to stop, nil if it is not
 	opts    LoadOptions
 	root    *os.Root
 	first   *module
@@ -64,7 +62,7 @@ type includer struct {
 	tree    map[*module]bool     // the first and all that are included from it
 	files   map[string]*readFile // by path from the directory of the command
 	done    bool                 // the parents of modules are fixed
-	total   int                  // bytes
+	total   int                  // bytes of all files
 	skip    *ignored
 }
 
@@ -74,12 +72,13 @@ type readFile struct {
 	by     hcl.Range // the path of an include block that names it, if one does
 }
 
-func newIncluder(ctx context.Context, first *module, files []source, opts LoadOptions) *includer {
+func newIncluder(first *module, files []source, opts LoadOptions) *includer {
 	l := &includer{
-		reading: first.reading, ended: ctx.Err, opts: opts, first: first,
+		reading: first.reading, opts: opts, first: first,
 		parents: map[*module]*module{}, tree: map[*module]bool{first: true}, files: map[string]*readFile{},
 	}
 	for _, f := range files {
+		l.total += len(f.data)
 		if name, ok := l.below(f.name); ok {
 			l.files[name] = &readFile{module: first}
 		}
@@ -212,8 +211,9 @@ func (l *includer) read(parent *module, file string, rng hcl.Range) *module {
 		l.report(problem(rng, "Unreadable file", "It can not be read: %s.", readError(file, err)))
 		return nil
 	}
+	l.excerpts.Store(file, &hcl.File{Bytes: data})
 	m := l.module()
-	m.included = true
+	m.inner = true
 	if m.dir = path.Dir(file); m.dir == "." {
 		m.dir = ""
 	}
@@ -229,8 +229,8 @@ func (l *includer) read(parent *module, file string, rng hcl.Range) *module {
 }
 
 func (l *includer) data(file string) ([]byte, error) {
-	if err := l.ended(); err != nil {
-		return nil, err
+	if l.watch.stopped.Load() {
+		return nil, errStopped
 	}
 	if len(l.modules) >= maxIncluded {
 		return nil, fmt.Errorf("there are more than %d build files", maxIncluded)
@@ -272,7 +272,7 @@ func (l *includer) expand(m *module, inc *include) ([]string, bool) {
 // place is the path that inc means, from the directory of the command.
 func (l *includer) place(m *module, inc *include) (string, bool) {
 	dir := m.dir
-	if !m.included {
+	if !m.inner {
 		file, _ := l.below(inc.rng.Filename)
 		dir = path.Dir(file)
 	}

@@ -1,14 +1,10 @@
 package config
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"regexp"
-	"runtime/metrics"
 	"strings"
-	"sync/atomic"
-	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -17,26 +13,27 @@ import (
 )
 
 // A build file may come from a stranger. This file bounds what evaluating one can
-// cost: loops, the size of values, functions that can make much of little, and as
-// the last resort time and memory.
+// cost: loops, the size of values and functions that can make much of little. As the
+// last resort a watch bounds time and memory.
 const (
-	maxSteps    = 500_000          // iterations of for expressions, all together
-	maxWork     = 64 << 20         // bytes made by one expression
-	maxText     = 16 << 20         // bytes of one string
-	maxElements = 100_000          // elements of one collection
-	maxTime     = 10 * time.Second // of all evaluation
-	maxMemory   = 1 << 30          // bytes of heap while evaluating
+	maxSteps    = 500_000  // iterations of for expressions, all together
+	maxWork     = 64 << 20 // bytes made by one expression
+	maxText     = 16 << 20 // bytes of one string
+	maxElements = 100_000  // elements of one collection
+	elementSize = 32       // bytes that an element counts as
 )
 
-var errTooLarge = errors.New("it is too large")
+var (
+	errTooLarge = errors.New("it is too large")
+	errStopped  = errors.New("it takes too long")
+)
 
 // A meter counts what evaluation costs.
 type meter struct {
-	steps   int
-	work    int   // of the expression that is being evaluated
-	over    error // the first limit that was passed; try() can not hide it
-	stopped atomic.Bool
-	at      atomic.Pointer[hcl.Range] // what is being evaluated
+	*watch
+	steps int
+	work  int   // of the expression that is being evaluated
+	over  error // the first limit that was passed; try() can not hide it
 }
 
 // countName is the function that counts; nobody can write it.
@@ -61,6 +58,15 @@ func (m *meter) count(v cty.Value) error {
 	return m.over
 }
 
+// result counts what a function of the files is given and has made: a text that
+// grows from one function to the next is the value of no expression that is seen.
+func (m *meter) result(v cty.Value) error {
+	if m.over == nil && known(v, cty.String) && len(v.AsString()) > maxText {
+		m.over = fmt.Errorf("a text has more than %d MiB", maxText>>20)
+	}
+	return m.count(v)
+}
+
 func (m *meter) add(v cty.Value) error {
 	m.steps++
 	v, _ = v.Unmark()
@@ -73,12 +79,12 @@ func (m *meter) add(v cty.Value) error {
 			if n > maxElements {
 				return fmt.Errorf("a collection has more than %d elements", maxElements)
 			}
-			m.work += n
+			m.work += n * elementSize
 		}
 	}
 	switch {
 	case m.stopped.Load():
-		return errors.New("it takes too long")
+		return errStopped
 	case m.steps > maxSteps:
 		return fmt.Errorf("loops run more than %d times", maxSteps)
 	case m.work > maxWork:
@@ -138,6 +144,7 @@ func counted(e hclsyntax.Expression) hclsyntax.Expression {
 
 // weigh adds up the size of a value; err says that it is too large.
 func weigh(v cty.Value, sum *int) error {
+	v, _ = v.Unmark()
 	if !v.IsKnown() || v.IsNull() {
 		return nil
 	}
@@ -156,7 +163,7 @@ func weigh(v cty.Value, sum *int) error {
 		if n > maxElements {
 			return fmt.Errorf("a collection has more than %d elements", maxElements)
 		}
-		*sum += n
+		*sum += n * elementSize
 		for it := v.ElementIterator(); it.Next(); {
 			_, elem := it.Element()
 			if err := weigh(elem, sum); err != nil {
@@ -290,59 +297,4 @@ func checkBcrypt(args []cty.Value) error {
 		}
 	}
 	return nil
-}
-
-// within evaluates everything, for as long and in as much memory as is allowed.
-// It returns a problem if it gave up; then e must not be used any more.
-func (e *evaluator) within(ctx context.Context) *hcl.Diagnostic {
-	finished := make(chan struct{})
-	go func() {
-		defer close(finished)
-		e.evaluate()
-	}()
-	deadline := time.NewTimer(maxTime)
-	defer deadline.Stop()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	before := heap()
-	for {
-		why := ""
-		select {
-		case <-finished:
-			return nil
-		case <-ctx.Done():
-			why = context.Cause(ctx).Error()
-		case <-deadline.C:
-			why = fmt.Sprintf("it takes longer than %v", maxTime)
-		case <-tick.C:
-			if heap() > before+maxMemory {
-				why = fmt.Sprintf("it needs more than %d MiB", maxMemory>>20)
-			}
-		}
-		if why != "" {
-			return e.giveUp(why, finished)
-		}
-	}
-}
-
-// giveUp tells the evaluation to end. One that is inside of a library for long is
-// left alone: the command ends soon.
-func (e *evaluator) giveUp(why string, finished <-chan struct{}) *hcl.Diagnostic {
-	e.meter.stopped.Store(true)
-	select {
-	case <-finished:
-	case <-time.After(time.Second):
-	}
-	rng := hcl.Range{}
-	if at := e.meter.at.Load(); at != nil {
-		rng = *at
-	}
-	return problem(rng, "Evaluation given up", "Evaluating this was stopped: %s.", why)
-}
-
-// heap is how many bytes are in use.
-func heap() uint64 {
-	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
-	metrics.Read(sample)
-	return sample[0].Value.Uint64()
 }

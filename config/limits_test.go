@@ -32,26 +32,80 @@ func doubled(n int) string {
 	return b.String()
 }
 
+// functionChain is n functions, each of which calls the next as call says.
+func functionChain(n int, call string) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "function \"f%d\" {\n params = [x]\n result = %s\n}\n", i, fmt.Sprintf(call, i+1))
+	}
+	fmt.Fprintf(&b, "function \"f%d\" {\n params = [x]\n result = x\n}\n", n)
+	return b.String()
+}
+
+// listsInLists is n lists, each ten times the one before.
+func listsInLists(n int) string {
+	var b strings.Builder
+	b.WriteString("a0 = [1, 2, 3, 4, 5, 6, 7, 8, 9, 0]\n")
+	for i := range n {
+		fmt.Fprintf(&b, "a%d = [%s]\n", i+1, strings.Repeat(fmt.Sprintf("a%d, ", i), 10))
+	}
+	return b.String()
+}
+
+// chainOfTargets is n targets, each inheriting from the next.
+func chainOfTargets(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "target \"t%d\" {\n inherits = [\"t%d\"]\n}\n", i, i+1)
+	}
+	fmt.Fprintf(&b, "target \"t%d\" {}\n", n)
+	return b.String()
+}
+
+// manyTags is 500 targets that inherit 5,000 tags each.
+func manyTags() string {
+	var b strings.Builder
+	b.WriteString("target \"t\" {\n tags = [")
+	for i := range 5000 {
+		fmt.Fprintf(&b, "\"a:%d\", ", i)
+	}
+	b.WriteString("]\n}\n")
+	for i := range 500 {
+		fmt.Fprintf(&b, "target \"t%d\" {\n inherits = [\"t\"]\n}\n", i)
+	}
+	return b.String()
+}
+
 func TestThreat_T03_bombs(t *testing.T) {
 	mega := "m = join(\"\", [for i in range(1000): \"" + strings.Repeat("x", 1000) + "\"])\n"
 	for name, tt := range map[string]struct{ text, want string }{
-		"loops":              {"x = " + nested(10, "0"), "Evaluation too large"},
-		"loops with an if":   {"x = [for a in [0]: a if length(" + nested(10, "0") + ") > 5]", "Evaluation too large"},
-		"loops in try":       {"x = try(" + nested(10, "0") + ", \"y\")", "Evaluation too large"},
-		"loops in functions": {"function \"f\" {\n params = [n]\n result = " + nested(4, "n") + "\n}\nx = " + nested(8, "f(1)"), "Evaluation too large"},
-		"doubled texts":      {doubled(40), "Value too large"},
-		"a long template":    {mega + "x = \"" + strings.Repeat("${m}", 1000) + "\"", "Evaluation too large"},
-		"a wide list":        {mega + "x = [" + strings.Repeat("m, ", 1000) + "]", "Value too large"},
-		"join":               {mega + "x = join(\"\", [" + strings.Repeat("m, ", 1000) + "])", "Error in function call"},
-		"jsonencode":         {mega + "x = jsonencode([" + strings.Repeat("m, ", 1000) + "])", "Error in function call"},
-		"replace":            {mega + "x = replace(m, \"x\", m)", "Error in function call"},
-		"format":             {"x = format(\"%1000000000s\", \"a\")", "Error in function call"},
-		"indent":             {"x = indent(2000000000, \"a\\nb\")", "Error in function call"},
-		"product":            {"x = setproduct(" + strings.TrimSuffix(strings.Repeat("range(1000), ", 5), ", ") + ")", "Error in function call"},
-		"JSON":               {"x = jsondecode(join(\"\", [for i in range(1000): \"[[[[[[[[[[\"]))", "Error in function call"},
-		"bcrypt":             {"x = bcrypt(\"a\", 31)", "Error in function call"},
-		"numbers":            {"x = 1e99999999", "Value too large"},
-		"matrix":             {"target \"a\" {\n name = \"a-${x}-${y}\"\n matrix = { x = range(1000), y = range(1000) }\n}", "Matrix too large"},
+		"loops":               {"x = " + nested(10, "0"), "Evaluation too large"},
+		"loops with an if":    {"x = [for a in [0]: a if length(" + nested(10, "0") + ") > 5]", "Evaluation too large"},
+		"loops in try":        {"x = try(" + nested(10, "0") + ", \"y\")", "Evaluation too large"},
+		"loops in functions":  {"function \"f\" {\n params = [n]\n result = " + nested(4, "n") + "\n}\nx = " + nested(8, "f(1)"), "Evaluation too large"},
+		"doubled texts":       {doubled(40), "Value too large"},
+		"a long template":     {mega + "x = \"" + strings.Repeat("${m}", 1000) + "\"", "Evaluation too large"},
+		"a wide list":         {mega + "x = [" + strings.Repeat("m, ", 1000) + "]", "Value too large"},
+		"join":                {mega + "x = join(\"\", [" + strings.Repeat("m, ", 1000) + "])", "Error in function call"},
+		"jsonencode":          {mega + "x = jsonencode([" + strings.Repeat("m, ", 1000) + "])", "Error in function call"},
+		"replace":             {mega + "x = replace(m, \"x\", m)", "Error in function call"},
+		"format":              {"x = format(\"%1000000000s\", \"a\")", "Error in function call"},
+		"indent":              {"x = indent(2000000000, \"a\\nb\")", "Error in function call"},
+		"product":             {"x = setproduct(" + strings.TrimSuffix(strings.Repeat("range(1000), ", 5), ", ") + ")", "Error in function call"},
+		"JSON":                {"x = jsondecode(join(\"\", [for i in range(1000): \"[[[[[[[[[[\"]))", "Error in function call"},
+		"bcrypt":              {"x = bcrypt(\"a\", 31)", "Error in function call"},
+		"numbers":             {"x = 1e99999999", "Value too large"},
+		"texts for functions": {functionChain(40, "f%d(\"${x}${x}\")") + "y = f0(\"aaaaaaaaaaaaaaaaaa\")", "Evaluation too large"},
+		"calls of functions":  {functionChain(40, "f%d(x)+f%[1]d(x)") + "y = f0(1)", "Evaluation too large"},
+		"lists in lists":      {listsInLists(30), "Value too large"},
+		"words":               {"x = [" + strings.Repeat("1,", maxWords) + "]", "File too large"},
+		"signs":               {"x = a" + strings.Repeat(".a", maxWords), "File too large"},
+		"lines":               {"x = <<E\n" + strings.Repeat("a\n", 2*maxTemplate) + "E\n", "Text too long"},
+		"digits":              {"x = " + strings.Repeat("9", 2*maxDigits), "Number too long"},
+		"wrong lines":         {strings.Repeat("a b c\n", 100_000), "Invalid block definition"},
+		"inheritance":         {chainOfTargets(20_000), "Nested too deeply"},
+		"inherited values":    {manyTags(), "Too many values"},
+		"matrix":              {"target \"a\" {\n name = \"a-${x}-${y}\"\n matrix = { x = range(1000), y = range(1000) }\n}", "Matrix too large"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := loadText(tt.text + "\n")
@@ -82,7 +136,7 @@ target "default" { args = { N = length(flatten(n)), L = n[99][99] } }
 // TestEvaluationGivenUp: an evaluation that hangs in a library is left alone and
 // named by its place.
 func TestEvaluationGivenUp(t *testing.T) {
-	for name, why := range map[string]string{"time": "it takes longer than 10s", "context": "the user is impatient"} {
+	for name, why := range map[string]string{"time": "it takes longer than 30s", "context": "the user is impatient"} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancelCause(context.Background())
@@ -101,7 +155,7 @@ func TestEvaluationGivenUp(t *testing.T) {
 						return cty.StringVal(""), nil
 					},
 				})
-				d := e.within(ctx)
+				d := m.watch.run(ctx, e.evaluate)
 				close(release)
 				if d == nil || d.Summary != "Evaluation given up" || !strings.Contains(d.Detail, why) || d.Subject.Start != (hcl.Pos{Line: 2, Column: 5, Byte: 10}) {
 					t.Errorf("got %v", d)

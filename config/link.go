@@ -109,7 +109,7 @@ func (r *resolver) makers(s *spec, name string) []string {
 // readTags finds out which targets have which tags.
 func (r *resolver) readTags() {
 	r.tags = map[string][]string{}
-	all := newResolver(r.Config) // apart, so that targets which are not built grant nothing
+	all := newResolver(r.Config, r.watch) // apart, so that targets which are not built grant nothing
 	all.overrides = r.overrides
 	for _, name := range r.order {
 		s := all.resolve(name, hcl.Range{}, nil)

@@ -24,6 +24,9 @@ func (s *spec) merge(over *spec, mode Mode) {
 	replace(&s.noCache, over.noCache)
 	replace(&s.network, over.network)
 	replace(&s.shmSize, over.shmSize)
+	replace(&s.cpuDemand, over.cpuDemand)
+	replace(&s.memoryDemand, over.memoryDemand)
+	replace(&s.pool, over.pool)
 	if over.resources != nil {
 		s.resources = s.resources.merge(over.resources)
 	}

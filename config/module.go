@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
@@ -21,6 +23,8 @@ type reading struct {
 	declared map[string]hcl.Range // labels, by type, name and place
 	unread   bool                 // a file could not be read or parsed
 	diags    hcl.Diagnostics
+	watch    *watch
+	excerpts sync.Map // texts of included files by name, as *hcl.File without a body
 }
 
 // A module is what files declare, read but not evaluated: those of the command
@@ -28,7 +32,7 @@ type reading struct {
 type module struct {
 	*reading
 	dir       string // directory of the file if it is included, else ""
-	included  bool   // the paths in it are relative to dir
+	inner     bool   // another file has led to it; the paths in it are relative to dir
 	variables map[string]*variable
 	functions map[string]*userFunction
 	globals   map[string]*hcl.Attribute
@@ -40,6 +44,8 @@ type module struct {
 	includes  []*include
 	link      *string   // of the strata block; nil if it does not say
 	includer  *includer // of included files; nil if there can be none
+	pools     []*block
+	cache     *block // all cache blocks as one; may be nil
 }
 
 // A block is one target or group block.
@@ -89,6 +95,8 @@ var ownFileSchema = &hcl.BodySchema{Blocks: slices.Concat(fileSchema.Blocks, []h
 	{Type: "steps", LabelNames: []string{"name"}},
 	{Type: "template", LabelNames: []string{"name"}},
 	{Type: "include"},
+	{Type: "pool", LabelNames: []string{"name"}},
+	{Type: "cache"},
 })}
 
 // topLevel is what a file may hold.
@@ -100,7 +108,13 @@ func (m *module) topLevel() *hcl.BodySchema {
 }
 
 func newModule(mode Mode) *module {
-	r := &reading{mode: mode, files: map[string]*hcl.File{}, schema: newSchema(targetSchema(mode)), declared: map[string]hcl.Range{}}
+	r := &reading{
+		mode:     mode,
+		files:    map[string]*hcl.File{},
+		schema:   newSchema(targetSchema(mode)),
+		declared: map[string]hcl.Range{},
+		watch:    &watch{},
+	}
 	return r.module()
 }
 
@@ -131,6 +145,7 @@ func (m *module) unknown(d *hcl.Diagnostic) {
 
 // parse adds one HCL or JSON file.
 func (m *module) parse(src source) {
+	m.watch.at.Store(&hcl.Range{Filename: src.name, Start: hcl.InitialPos, End: hcl.InitialPos})
 	f, diags := parseFile(src)
 	m.report(diags...)
 	m.unread = m.unread || diags.HasErrors()
@@ -167,49 +182,70 @@ func parseHCL(src source) (*hcl.File, hcl.Diagnostics) {
 	if !utf8.Valid(src.data) {
 		return &hcl.File{Bytes: src.data}, hcl.Diagnostics{badUTF8(src.data, src.name)}
 	}
-	if parts, ok := pieces(src.data); ok && len(parts) > 1 {
-		if f, ok := parsePieces(src, parts); ok {
-			return f, nil
-		}
-	} else if !ok {
+	parts, ok := pieces(src.data)
+	if !ok {
 		if diags := guardHCL(src.data, src.name); diags.HasErrors() {
 			return &hcl.File{Bytes: src.data}, diags
 		}
+		return hclsyntax.ParseConfig(src.data, src.name, hcl.InitialPos)
+	}
+	for _, p := range parts {
+		if tooLarge := guardWords(p, src.name); tooLarge != nil {
+			return &hcl.File{Bytes: src.data}, hcl.Diagnostics{tooLarge}
+		}
+	}
+	if len(parts) > 1 {
+		return parsePieces(src, parts)
 	}
 	return hclsyntax.ParseConfig(src.data, src.name, hcl.InitialPos)
 }
 
-// parsePieces parses the parts of a large file at the same time. It gives up on
-// any problem, so that the whole is parsed and reported as usual.
-func parsePieces(src source, parts []piece) (*hcl.File, bool) {
+// parsePieces parses the parts of a large file at the same time.
+func parsePieces(src source, parts []piece) (*hcl.File, hcl.Diagnostics) {
 	bodies := make([]*hclsyntax.Body, len(parts))
+	problems := make([]hcl.Diagnostics, len(parts))
+	var wrong atomic.Int32
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i, p := range parts {
 		g.Go(func() error {
-			f, diags := hclsyntax.ParseConfig(p.data, src.name, p.start)
-			if diags.HasErrors() {
-				return diags
+			if wrong.Load() > maxShown { // more are of no use
+				return nil
 			}
-			bodies[i] = f.Body.(*hclsyntax.Body)
+			f, diags := hclsyntax.ParseConfig(p.data, src.name, p.start)
+			bodies[i], problems[i] = f.Body.(*hclsyntax.Body), diags
+			if diags.HasErrors() {
+				wrong.Add(1)
+			}
 			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return nil, false
+	_ = g.Wait() // no part returns an error
+	if wrong.Load() > 0 {
+		return &hcl.File{Bytes: src.data}, slices.Concat(problems...)
 	}
+	body, diags := joined(bodies)
+	return &hcl.File{Body: body, Bytes: src.data}, diags
+}
+
+// joined is one body with what all have.
+func joined(bodies []*hclsyntax.Body) (*hclsyntax.Body, hcl.Diagnostics) {
+	var diags hcl.Diagnostics
 	whole := bodies[0]
 	for _, b := range bodies[1:] {
-		for name, attr := range b.Attributes {
-			if whole.Attributes[name] != nil {
-				return nil, false
+		for _, name := range sortedKeys(b.Attributes) {
+			attr := b.Attributes[name]
+			if old := whole.Attributes[name]; old != nil {
+				diags = append(diags, problem(attr.NameRange, "Attribute redefined",
+					"The argument %q was already set at %s. Each argument may be set only once.", name, old.NameRange))
+				continue
 			}
 			whole.Attributes[name] = attr
 		}
 		whole.Blocks = append(whole.Blocks, b.Blocks...)
 		whole.SrcRange.End, whole.EndRange = b.SrcRange.End, b.EndRange
 	}
-	return &hcl.File{Body: whole, Bytes: src.data}, true
+	return whole, diags
 }
 
 func parseJSON(src source) (*hcl.File, hcl.Diagnostics) {
@@ -243,6 +279,10 @@ func (m *module) read(body hcl.Body) {
 			m.addTemplate(b)
 		case "include":
 			m.addInclude(b)
+		case "pool":
+			m.pools = m.addBlock(m.pools, b, poolSchema)
+		case "cache":
+			m.addCache(b)
 		}
 	}
 	m.addGlobals(rest)
@@ -306,6 +346,7 @@ func (m *module) addBlock(list []*block, b *hcl.Block, schema *blockSchema) []*b
 		typ: b.Type, name: b.Labels[0], header: b.DefRange, label: b.LabelRanges[0],
 		content: m.content(b, schema),
 	}
+	m.liftDemand(b, out.content)
 	if !validName(out.name) {
 		m.report(problem(out.label, "Invalid name",
 			"%q can not be the name of a %s: only letters, digits, _ and - are allowed.", out.name, b.Type))
@@ -393,7 +434,11 @@ func (m *module) missing(b *hcl.Block, schema *blockSchema, content *hcl.BodyCon
 }
 
 func (m *module) contentJSON(b *hcl.Block, schema *blockSchema) *hcl.BodyContent {
-	content, rest, diags := b.Body.PartialContent(schema.hcl)
+	want := *schema.hcl
+	want.Blocks = slices.DeleteFunc(slices.Clone(want.Blocks), func(h hcl.BlockHeaderSchema) bool {
+		return schema.attrs[h.Type] // in JSON one name is not both: it is the attribute
+	})
+	content, rest, diags := b.Body.PartialContent(&want)
 	m.report(diags...)
 	extra, _ := rest.JustAttributes()
 	for _, name := range sortedKeys(extra) {

@@ -23,7 +23,7 @@ type Name struct {
 // Names lists targets and groups, groups first, each in the order declared.
 func (c *Config) Names() []Name {
 	var out []Name
-	r := newResolver(c)
+	r := newResolver(c, &watch{})
 	for _, g := range c.groups {
 		out = append(out, Name{Name: g.name, Short: r.short(g.name), Description: g.description, Group: true, Targets: slices.Clone(g.targets), Place: line(g.rng)})
 	}
@@ -54,7 +54,7 @@ func (c *Config) Find(args []string) ([]Name, error) {
 	if len(args) == 0 {
 		return all, nil
 	}
-	r := newResolver(c)
+	r := newResolver(c, &watch{})
 	wanted := map[string]bool{}
 	for _, arg := range args {
 		means, err := r.meant(arg)

@@ -1,9 +1,9 @@
 package config
 
 import (
-	"encoding/json"
 	"slices"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -45,9 +45,11 @@ func Blocks() []BlockInfo {
 		blockInfo("include", "Reads other build files. Paths in them are relative to their own directory, which their targets have in front of their names. See [language.md](language.md#include).", includeExample, includeSchema),
 		{Name: "locals", Description: "Names for values: local.NAME. Each is evaluated when it is needed.", Example: localsExample},
 		{Name: "steps", Description: "Step blocks that several targets use: step { use = \"NAME\" }. See [steps.md](steps.md).", Example: stepsExample},
-		{"template", "What several targets have in common, with typed parameters: param.NAME in it. It takes the attributes of a target too.", templateExample, []AttributeInfo{
-			{"params", attributeHelp["template.params"][1], attributeHelp["template.params"][0], "", false},
-		}},
+		blockInfo("template", "What several targets have in common, with typed parameters: param.NAME in it. It takes the attributes of a target too.", templateExample,
+			newSchema(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "params"}}})),
+		blockInfo("resources", "What a target takes of the machine while it is evaluated, inside of a target or template block: see --cpus and --memory of strata build. In JSON there is no such block.", demandExample, demandSchema),
+		blockInfo("pool", "A bound on how many of the targets that name it are evaluated at once.", poolExample, poolSchema),
+		blockInfo("cache", "The cache in a registry that all targets share.", cacheExample, cacheSchema),
 		blockInfo("dynamic", "Makes a step for every element of a value, inside of target and steps blocks: dynamic \"step\". Its block content is the step.", dynamicExample, dynamicSchema),
 	}
 }
@@ -117,102 +119,4 @@ func valueType(name string) cty.Type {
 		return def.get(&spec{}).Type()
 	}
 	return cty.DynamicPseudoType
-}
-
-const schemaID = "https://json-schema.org/draft/2020-12/schema"
-
-// A jsonSchema is a JSON schema, or a part of one.
-type jsonSchema map[string]any
-
-// Schema is the JSON schema, draft 2020-12, of build files in JSON.
-func Schema() ([]byte, error) {
-	blocks := jsonSchema{}
-	for _, b := range Blocks() {
-		if b.Name != "validation" && b.Name != "steps" && b.Name != "dynamic" && b.Name != "template" {
-			blocks[b.Name] = b.schema()
-		}
-	}
-	properties := jsonSchema{"//": jsonSchema{"description": "a comment"}}
-	for name, block := range blocks {
-		if name == "strata" || name == "locals" || name == "include" {
-			properties[name] = oneOrMore(block) // these have no label
-			continue
-		}
-		properties[name] = jsonSchema{
-			"description":          blocks[name].(jsonSchema)["description"],
-			"type":                 "object",
-			"additionalProperties": oneOrMore(block),
-		}
-	}
-	out, err := json.MarshalIndent(jsonSchema{
-		"$schema":     schemaID,
-		"title":       "Build file of Strata and docker buildx bake, in JSON",
-		"description": "Other names at the top are values that expressions can use.",
-		"type":        "object",
-		"properties":  properties,
-	}, "", "  ")
-	return append(out, '\n'), err
-}
-
-// oneOrMore is one block, or several of one name.
-func oneOrMore(block any) jsonSchema {
-	return jsonSchema{"anyOf": []any{block, jsonSchema{"type": "array", "items": block}}}
-}
-
-// schema describes one block. Text stands for an expression wherever another
-// type is expected.
-func (b BlockInfo) schema() jsonSchema {
-	properties := jsonSchema{"//": jsonSchema{"description": "a comment"}}
-	var required []string
-	for _, a := range b.Attributes {
-		properties[a.Name] = a.schema(b.Name)
-		if a.Required {
-			required = append(required, a.Name)
-		}
-	}
-	if b.Name == "variable" {
-		properties["validation"] = oneOrMore(jsonSchema{"type": "object", "required": []string{"condition", "error_message"}})
-	}
-	out := jsonSchema{"type": "object", "description": b.Description, "properties": properties, "additionalProperties": b.Name == "locals"}
-	if required != nil {
-		out["required"] = required
-	}
-	return out
-}
-
-func (a AttributeInfo) schema(block string) jsonSchema {
-	expression := jsonSchema{"type": "string"}
-	var types []any
-	switch {
-	case block != "target":
-		return jsonSchema{"description": a.Description}
-	case a.Type == "string":
-		types = []any{jsonSchema{"type": []string{"string", "number", "boolean", "null"}}}
-	case a.Type == "bool":
-		types = []any{jsonSchema{"type": []string{"boolean", "null"}}, expression}
-	case a.Type == "map of strings":
-		scalar := jsonSchema{"type": []string{"string", "number", "boolean", "null"}}
-		types = []any{jsonSchema{"type": "object", "additionalProperties": scalar}, expression}
-	case a.Type == "list of strings":
-		types = []any{jsonSchema{"type": "array", "items": jsonSchema{"type": []string{"string", "number", "boolean"}}}, expression}
-	case a.Type == "list of strings or objects":
-		types = []any{jsonSchema{"type": "array", "items": jsonSchema{"type": []string{"string", "object"}}}, expression}
-	case a.Type == "object":
-		types = []any{resourcesSchema(), expression}
-	default:
-		types = []any{jsonSchema{"type": "object"}, expression}
-	}
-	return jsonSchema{"description": a.Description, "anyOf": types}
-}
-
-func resourcesSchema() jsonSchema {
-	properties := jsonSchema{}
-	for name, typ := range resourceTypes {
-		kinds := []string{"string", "null"}
-		if typ == cty.Number {
-			kinds = []string{"number", "string", "null"}
-		}
-		properties[name] = jsonSchema{"type": kinds}
-	}
-	return jsonSchema{"type": "object", "properties": properties, "additionalProperties": false}
 }

@@ -54,7 +54,7 @@ func TestAttributeExamples(t *testing.T) {
 			}
 			text := b.Example
 			if b.Name == "target" {
-				text = "template \"service\" {\n params = { owner = string }\n}\ntarget \"base\" {}\ntarget \"_base\" {}\ntarget \"api\" {\n" + a.Example + "\n}\n"
+				text = "pool \"heavy\" {\n size = 2\n}\ntemplate \"service\" {\n params = { owner = string }\n}\ntarget \"base\" {}\ntarget \"_base\" {}\ntarget \"api\" {\n" + a.Example + "\n}\n"
 			}
 			f, diags := hclsyntax.ParseConfig([]byte(text), "build.hcl", hcl.InitialPos)
 			if diags.HasErrors() {

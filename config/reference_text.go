@@ -101,6 +101,37 @@ target "api" {
 }
 `
 
+const demandExample = `target "api" {
+  context = "services/api"
+  resources {
+    cpu    = 2
+    memory = "4g"
+  }
+}
+`
+
+const poolExample = `pool "heavy" {
+  size = 2
+}
+
+target "api" {
+  pool = "heavy"
+}
+`
+
+const cacheExample = `cache {
+  repository  = "registry.example.com/shop/cache"
+  scopes      = ["feature/login", "main"]
+  write       = true
+  mode        = "max"
+  compression = "zstd"
+  sign        = "keys/cache.key"
+  verify      = ["keys/cache.pub"]
+}
+
+target "api" {}
+`
+
 const localsExample = `locals {
   registry = "example.com/shop"
   image    = "${local.registry}/api"
@@ -140,6 +171,7 @@ var attributeHelp = map[string][2]string{
 	"no-cache-filter":   {"Stages of which no step is taken from the cache.", `no-cache-filter = ["build"]`},
 	"output":            {"What to do with the result: image, registry, docker, oci, local, tar or cacheonly.", `output = ["type=local,dest=dist"]`},
 	"platforms":         {"The platforms to build for. Default: that of the engine.", `platforms = ["linux/amd64", "linux/arm64"]`},
+	"pool":              {"The pool that the target is in: see the block pool.", "pool = \"heavy\""},
 	"policy":            {"Source policies: files of rules, or options.", `policy = ["disabled=true"]`},
 	"pull":              {"Looks for newer base images.", `pull = true`},
 	"resources":         {"What a RUN step may use: memory, memory-swap, cpu-shares, cpu-period, cpu-quota, cpuset-cpus, cpuset-mems.", `resources = { memory = "512m", cpu-shares = 512 }`},
@@ -166,5 +198,15 @@ var attributeHelp = map[string][2]string{
 	"dynamic.for_each":         {"A list, a set or a map.", "any"},
 	"dynamic.iterator":         {"The name whose key and value the content can use. Default: step.", "name"},
 	"template.params":          {"The parameters with their types; optional(T, DEFAULT) need not be given.", "object of types"},
+	"resources.cpu":            {"Cores; a part of one counts too.", "number"},
+	"resources.memory":         {"Memory, such as 512m or 4g.", "string"},
+	"pool.size":                {"How many targets, at least 1.", "number"},
+	"cache.repository":         {"The repository below which every scope has its own.", "string"},
+	"cache.scopes":             {"What is read, in this order; the first is written. Names, or objects with name and repository. Default: main.", "list of strings or objects"},
+	"cache.write":              {"Whether what was built is written. Default: false.", "bool"},
+	"cache.mode":               {"Which layers are written: max, those of all steps, or min, those of the image. Default: max.", "string"},
+	"cache.compression":        {"How layers are packed: gzip, zstd, estargz or uncompressed. Default: as BuildKit has them.", "string"},
+	"cache.sign":               {"The file of the private key that signs what is written.", "string"},
+	"cache.verify":             {"The files of the public keys of which one must have signed what is read.", "list of strings"},
 	"function.result":          {"The value, which can use the parameters.", "any"},
 }

@@ -40,7 +40,7 @@ func fileDir(name string) string {
 // noteBase remembers the file of a block's paths.
 func (in *instance) noteBase() {
 	b := &in.spec.base
-	if in.owner.included {
+	if in.owner.inner {
 		b.def, b.assumed = &in.owner.dir, true
 		return
 	}

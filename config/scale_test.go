@@ -115,9 +115,9 @@ func TestPieces(t *testing.T) {
 	if !ok || len(parts) < 3 {
 		t.Fatalf("%d pieces, %t", len(parts), ok)
 	}
-	f, ok := parsePieces(source{OwnFile, []byte(text)}, parts)
-	if !ok {
-		t.Fatal("not parsed")
+	f, diags := parsePieces(source{OwnFile, []byte(text)}, parts)
+	if diags.HasErrors() {
+		t.Fatal(diags)
 	}
 	whole, diags := hclsyntax.ParseConfig([]byte(text), OwnFile, hcl.InitialPos)
 	if diags.HasErrors() {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,8 +14,16 @@ import (
 
 // Resolve returns the targets that req asks for and all they need. Problems are
 // joined in an *Error.
-func (c *Config) Resolve(req Request) (*Selection, error) {
-	r := newResolver(c)
+func (c *Config) Resolve(req Request) (sel *Selection, err error) {
+	w := &watch{}
+	if gaveUp := w.run(context.Background(), func() { sel, err = c.resolve(w, req) }); gaveUp != nil {
+		return nil, &Error{Diags: hcl.Diagnostics{gaveUp}, Files: c.Files}
+	}
+	return sel, err
+}
+
+func (c *Config) resolve(w *watch, req Request) (*Selection, error) {
+	r := newResolver(c, w)
 	r.overrides = r.parseOverrides(req)
 	names := r.names(req.Targets)
 	for _, name := range names {
@@ -41,13 +50,17 @@ type resolver struct {
 	tags      map[string][]string  // targets by tag; nil if not needed yet
 	texts     map[string]*hcl.File // Dockerfiles in which references were found
 	unlinked  bool                 // Dockerfiles are not to be read
+	inGroup   map[string][]string  // the members of groups that are not in themselves
+	size      int                  // how much the chosen targets say
+	watch     *watch
 	diags     hcl.Diagnostics
 }
 
-func newResolver(c *Config) *resolver {
+func newResolver(c *Config, w *watch) *resolver {
 	return &resolver{
 		Config: c, done: map[string]*spec{}, chosen: map[string]*spec{},
 		implicit: map[string]bool{}, from: map[string]hcl.Range{}, seen: map[string]bool{}, texts: map[string]*hcl.File{},
+		inGroup: map[string][]string{}, watch: w,
 	}
 }
 
@@ -81,7 +94,8 @@ func (r *resolver) names(args []string) []string {
 	}
 	r.asked = dropRepeats(r.asked)
 	for _, name := range r.asked {
-		out = append(out, r.members(name, map[string]bool{})...)
+		inner, _ := r.members(name, map[string]bool{})
+		out = append(out, inner...)
 	}
 	return dropRepeats(out)
 }
@@ -145,36 +159,45 @@ func (r *resolver) shown(n int) []string {
 }
 
 // members are the targets of a group, or name itself. A group that is inside of
-// itself is cut and taken for a target.
-func (r *resolver) members(name string, open map[string]bool) []string {
+// itself is cut and taken for a target; then the members depend on where the
+// group was met, and cut is true.
+func (r *resolver) members(name string, open map[string]bool) (out []string, cut bool) {
 	g := r.findGroup(name)
-	if g == nil || open[name] {
-		return []string{name}
+	if g == nil || open[name] || r.watch.stopped.Load() {
+		return []string{name}, open[name]
 	}
+	if known := r.inGroup[name]; known != nil {
+		return known, false
+	}
+	r.watch.at.Store(&g.rng)
 	r.seen[name] = true
 	open[name] = true
 	defer delete(open, name)
-	var out []string
 	for i, member := range g.targets {
 		if i < len(g.places) && r.from[member].Filename == "" {
 			r.from[member] = g.places[i]
 		}
-		inner := r.members(member, open)
+		inner, wasCut := r.members(member, open)
+		cut = cut || wasCut
 		if len(inner) == 0 && r.Mode == ModeBake {
 			inner = []string{member} // bake takes an empty group for a target
 		}
 		out = append(out, inner...)
 	}
-	return dropRepeats(out)
+	out = dropRepeats(out)
+	if !cut {
+		r.inGroup[name] = out
+	}
+	return out, cut
 }
 
 // choose adds the target called name to what is built.
 func (r *resolver) choose(name string, from hcl.Range) {
-	if r.chosen[name] != nil {
+	if r.chosen[name] != nil || r.watch.stopped.Load() {
 		return
 	}
 	s := r.resolve(name, from, nil)
-	if s == nil {
+	if s == nil || !r.fits(s) {
 		return
 	}
 	s = s.clone()
@@ -189,6 +212,30 @@ func (r *resolver) choose(name string, from hcl.Range) {
 	r.chosen[name] = s
 	r.queue = append(r.queue, name)
 }
+
+// maxSize is how many values the chosen targets may have, all together.
+const maxSize = 2_000_000
+
+// fits counts the values of a target, with what it inherits.
+func (r *resolver) fits(s *spec) bool {
+	before := r.size
+	r.size += s.size()
+	if before <= maxSize && r.size > maxSize {
+		r.report(problem(s.rng, "Too many values",
+			"The targets chosen have more than %d tags, args, labels and the like. Choose fewer, or let them inherit less.", maxSize))
+	}
+	return r.size <= maxSize
+}
+
+// size is how many values s has in its lists and maps.
+func (s *spec) size() int {
+	return len(s.annotations) + len(s.attest) + len(s.contexts) + len(s.args) + len(s.labels) + len(s.tags) +
+		len(s.cacheFrom) + len(s.cacheTo) + len(s.secrets) + len(s.ssh) + len(s.platforms) + len(s.outputs) +
+		len(s.noCacheFilt) + len(s.ulimits) + len(s.entitlements) + len(s.extraHosts) + len(s.policy)
+}
+
+// maxInherits is how many targets may inherit from one another in a row.
+const maxInherits = 1000
 
 // grant notes the paths and privileges that an override names: who writes them on
 // the command line means them.
@@ -262,6 +309,13 @@ func (r *resolver) resolve(name string, from hcl.Range, open []string) *spec {
 	declared := r.specs[name]
 	if declared == nil {
 		r.unknown(name, from)
+		return nil
+	}
+	r.watch.at.Store(&declared.rng)
+	if len(open) > maxInherits && !r.watch.stopped.Swap(true) {
+		r.report(problem(from, "Nested too deeply", "More than %d targets inherit from one another in a row.", maxInherits))
+	}
+	if r.watch.stopped.Load() {
 		return nil
 	}
 	open = append(open, name)

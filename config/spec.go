@@ -43,6 +43,9 @@ type spec struct {
 	extraHosts   map[string]*string
 	policy       []Policy
 	steps        *script
+	cpuDemand    *float64
+	memoryDemand *int64
+	pool         *string
 
 	link  *string
 	owner *evaluator // of the file that declares it; nil if compose did
@@ -88,7 +91,7 @@ func (s *spec) target(dir string) *Target {
 		Pull: s.pull != nil && *s.pull, Network: deref(s.network),
 		ShmSize: deref(s.shmSize), Ulimits: s.limits(), Resources: s.resources.plain(),
 		ExtraHosts: values(s.extraHosts), Entitlements: s.entitlements,
-		Call: deref(s.call), Policy: s.policy,
+		Call: deref(s.call), Policy: s.policy, Demand: s.demand(), Pool: deref(s.pool),
 		Range: s.rng, Places: s.places, spec: s,
 	}
 	if s.steps != nil {

@@ -47,6 +47,8 @@ type Target struct {
 	Entitlements  []string
 	Call          string
 	Policy        []Policy
+	Demand        Demand // for the scheduler
+	Pool          string // for the scheduler: a name in [Config.Pools], "" is none
 
 	// Needs are the targets this one needs: from target: contexts, from steps
 	// that name target:NAME, and those of the attribute needs, which are only

@@ -29,6 +29,7 @@ func makeTemplateSchema() *hcl.BodySchema {
 // addTemplate reads a template block.
 func (m *module) addTemplate(b *hcl.Block) {
 	out := &block{typ: b.Type, name: b.Labels[0], header: b.DefRange, label: b.LabelRanges[0], content: m.content(b, templateSchema)}
+	m.liftDemand(b, out.content)
 	m.checkTwice(out)
 	m.templates[out.name] = out
 	if params := out.content.Attributes["params"]; params != nil {
@@ -42,12 +43,44 @@ func (m *module) addTemplate(b *hcl.Block) {
 func paramTypes(expr hcl.Expression) (cty.Type, *typeexpr.Defaults, hcl.Diagnostics) {
 	inner, ok := expr.(hclsyntax.Expression)
 	if !ok {
-		return cty.NilType, nil, hcl.Diagnostics{problem(expr.Range(), "Invalid parameters", "Parameters are written in HCL: { name = string }.")}
+		var diags hcl.Diagnostics
+		if inner, diags = jsonTypes(expr); diags.HasErrors() {
+			return cty.NilType, nil, diags
+		}
 	}
 	rng := expr.Range()
 	return typeexpr.TypeConstraintWithDefaults(&hclsyntax.FunctionCallExpr{
 		Name: "object", NameRange: rng, OpenParenRange: rng, CloseParenRange: rng, Args: []hclsyntax.Expression{inner},
 	})
+}
+
+// jsonTypes reads { "name": "string" }, which is how types are written in JSON.
+func jsonTypes(expr hcl.Expression) (hclsyntax.Expression, hcl.Diagnostics) {
+	list, diags := hcl.ExprMap(expr)
+	out := &hclsyntax.ObjectConsExpr{SrcRange: expr.Range(), OpenRange: expr.Range()}
+	for _, p := range list {
+		key, keyDiags := p.Key.Value(nil)
+		text, textDiags := p.Value.Value(nil)
+		diags = append(append(diags, keyDiags...), textDiags...)
+		if diags.HasErrors() {
+			break
+		}
+		word, err := stringOf(text)
+		if err != nil {
+			diags = append(diags, problem(p.Value.Range(), "Invalid parameters", "A type %s, such as \"list(string)\".", err))
+			continue
+		}
+		at := p.Value.Range()
+		typ, typDiags := hclsyntax.ParseExpression([]byte(word), at.Filename, at.Start)
+		diags = append(diags, typDiags...)
+		out.Items = append(out.Items, hclsyntax.ObjectConsItem{
+			KeyExpr: &hclsyntax.ScopeTraversalExpr{
+				Traversal: hcl.Traversal{hcl.TraverseRoot{Name: key.AsString(), SrcRange: p.Key.Range()}}, SrcRange: p.Key.Range(),
+			},
+			ValueExpr: typ,
+		})
+	}
+	return out, diags
 }
 
 // fromTemplate returns what b is with its template filled in, and the context in

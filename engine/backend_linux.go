@@ -230,7 +230,7 @@ func cacheExporters(sessions *session.Manager, hosts docker.RegistryHosts) map[s
 
 func cacheImporters(sessions *session.Manager, w *base.Worker, hosts docker.RegistryHosts) map[string]remotecache.ResolveCacheImporterFunc {
 	return map[string]remotecache.ResolveCacheImporterFunc{
-		"registry": registry.ResolveCacheImporterFunc(sessions, w.ContentStore(), hosts),
+		"registry": memoised(registry.ResolveCacheImporterFunc(sessions, w.ContentStore(), hosts)),
 		"local":    local.ResolveCacheImporterFunc(sessions),
 		"gha":      gha.ResolveCacheImporterFunc(nil, nil),
 		"s3":       s3.ResolveCacheImporterFunc(),

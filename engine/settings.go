@@ -77,7 +77,7 @@ type registries struct {
 }
 
 func newRegistries(path string) (*registries, error) {
-	r := &registries{path: path, hosts: resolver.NewRegistryConfig(nil)}
+	r := &registries{path: path, hosts: checked(resolver.NewRegistryConfig(nil))}
 	return r, r.reload()
 }
 
@@ -108,7 +108,7 @@ func (r *registries) reload() error {
 		return fmt.Errorf("reading %s: %w", r.path, err)
 	}
 	r.text = text
-	r.hosts = resolver.NewRegistryConfig(s.Registries)
+	r.hosts = checked(resolver.NewRegistryConfig(s.Registries))
 	// BuildKit remembers the hosts of a registry for as long as it is used.
 	resolver.DefaultPool.Clear()
 	return nil

@@ -36,8 +36,10 @@ type State string
 const (
 	Waiting  State = "waiting"
 	Running  State = "running"
-	Built    State = "built"  // at least one step ran
-	Cached   State = "cached" // every step came from the cache
+	Built    State = "built"    // at least one step ran
+	Cached   State = "cached"   // every step came from the cache
+	Reused   State = "reused"   // it was there before; no engine was asked
+	Retagged State = "retagged" // only its tags were moved
 	Failed   State = "failed"
 	Skipped  State = "skipped" // a target it needs failed
 	Canceled State = "canceled"
@@ -121,6 +123,9 @@ func (StepLog) event()       {}
 func (StepProgress) event()  {}
 func (Warning) event()       {}
 func (RunDone) event()       {}
+
+// Done reports whether s is the state of a target that is as it should be.
+func (s State) Done() bool { return s == Built || s == Cached || s == Reused || s == Retagged }
 
 // A TargetResult is what became of one target.
 type TargetResult struct {

@@ -43,9 +43,22 @@ type fake struct {
 	fail    map[graph.ID]bool
 	mu      sync.Mutex
 	log     []string
-	running int
-	most    int
+	running [2]int // evaluating, exporting
+	most    [2]int
 	start   time.Time
+}
+
+// enter counts one more in phase until the returned func is called.
+func (f *fake) enter(phase int) func() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.running[phase]++
+	f.most[phase] = max(f.most[phase], f.running[phase])
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.running[phase]--
+	}
 }
 
 func (f *fake) note(format string, args ...any) {
@@ -55,17 +68,11 @@ func (f *fake) note(format string, args ...any) {
 }
 
 func (f *fake) Solve(ctx context.Context, id graph.ID, ready func() error) (TargetResult, error) {
-	f.mu.Lock()
-	f.running++
-	f.most = max(f.most, f.running)
-	f.mu.Unlock()
-	defer func() {
-		f.mu.Lock()
-		f.running--
-		f.mu.Unlock()
-	}()
+	evaluated := f.enter(0)
 	f.note("start %s", id)
-	if err := pause(ctx); err != nil {
+	err := pause(ctx)
+	evaluated()
+	if err != nil {
 		return TargetResult{}, err
 	}
 	if f.fail[id] {
@@ -74,6 +81,7 @@ func (f *fake) Solve(ctx context.Context, id graph.ID, ready func() error) (Targ
 	if err := ready(); err != nil {
 		return TargetResult{}, err
 	}
+	defer f.enter(1)()
 	if err := pause(ctx); err != nil {
 		return TargetResult{}, err
 	}
@@ -167,12 +175,41 @@ func (failFirst) Solve(context.Context, graph.ID, func() error) (TargetResult, e
 	return TargetResult{}, errors.New("broken")
 }
 
+// A linked target counts until it is evaluated; its export is counted apart.
 func TestJobsLimitsTargetsInFlight(t *testing.T) {
+	for _, tt := range []struct {
+		jobs int
+		want [2]int
+	}{{1, [2]int{1, 1}}, {2, [2]int{2, 2}}, {0, [2]int{10, maxExports}}} {
+		synctest.Test(t, func(t *testing.T) {
+			f := &fake{start: time.Now()}
+			g := parse(t, "a:\nb: a\nc: a\nd: b\ne:\nf: e\ng:\nh:\ni:\nj:\nk:\nl:\nm:\nn:")
+			_, err := Run(t.Context(), g, f, Options{Jobs: tt.jobs}, func(Event) {})
+			if err != nil || f.most != tt.want {
+				t.Errorf("with %d jobs: error %v, %v at once, want %v", tt.jobs, err, f.most, tt.want)
+			}
+		})
+	}
+}
+
+// With few places the long way goes first, and an export holds nobody up.
+func TestLongestWayFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{start: time.Now()}
-		_, err := Run(t.Context(), parse(t, "a:\nb: a\nc: a\nd: b\ne:\nf: e\ng:"), f, Options{Jobs: 2}, func(Event) {})
-		if err != nil || f.most != 2 {
-			t.Errorf("error %v, %d at once", err, f.most)
+		g := parse(t, "x:\ny:\nbase:\nlib: base\napp: lib")
+		took := map[graph.ID]time.Duration{"x": time.Second, "y": time.Minute, "lib": time.Hour}
+		opts := Options{Jobs: 1, Estimate: func(id graph.ID) time.Duration { return took[id] }}
+		if _, err := Run(t.Context(), g, f, opts, func(Event) {}); err != nil {
+			t.Fatal(err)
+		}
+		var started []string
+		for _, line := range f.log {
+			if _, id, ok := strings.Cut(line, " start "); ok {
+				started = append(started, id)
+			}
+		}
+		if got := strings.Join(started, " "); got != "base lib y app x" {
+			t.Errorf("started %s", got)
 		}
 	})
 }
@@ -213,6 +250,15 @@ func TestHeldExports(t *testing.T) {
 		want := []string{"0s start base", "0s start other", "1s start app", "3s end app", "3s end base", "3s end other"}
 		if !slices.Equal(f.log, want) {
 			t.Errorf("log is %v, want %v", f.log, want)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) { // those that hold their exports hold no place
+		f := &fake{start: time.Now()}
+		if _, err := Run(t.Context(), parse(t, "app: base\nbase:\nother:"), f, Options{Jobs: 1, HoldExports: true}, func(Event) {}); err != nil {
+			t.Fatal(err)
+		}
+		if f.most != [2]int{1, 1} || !slices.Contains(f.log, "2s start app") || !strings.HasPrefix(f.log[3], "4s end") {
+			t.Errorf("log is %v, %v at once", f.log, f.most)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {

@@ -98,10 +98,18 @@ func walk(dir, ignore string) *tree {
 // readIgnore reads an ignore file; one that does not read ignores nothing, and
 // BuildKit says so.
 func readIgnore(file string) *patternmatcher.PatternMatcher {
-	var patterns []string
-	if f, err := os.Open(file); err == nil {
-		patterns, _ = ignorefile.ReadAll(io.LimitReader(f, 1<<20))
-		f.Close()
+	f, err := os.Open(file)
+	if err != nil {
+		return parseIgnore(strings.NewReader(""))
+	}
+	defer f.Close()
+	return parseIgnore(f)
+}
+
+func parseIgnore(r io.Reader) *patternmatcher.PatternMatcher {
+	patterns, err := ignorefile.ReadAll(io.LimitReader(r, 1<<20))
+	if err != nil {
+		patterns = nil
 	}
 	m, err := patternmatcher.New(patterns)
 	if err != nil {

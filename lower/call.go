@@ -38,8 +38,11 @@ func Call(ctx context.Context, t *config.Target, method string, parents map[stri
 	if !ok {
 		return nil, fmt.Errorf("method %q is not known; use check, outline or targets", method)
 	}
-	req, err := newRequest(t, parents, opts)
+	req, err := newRequest(t, needs(parents), opts)
 	if err != nil {
+		return nil, err
+	}
+	if err := req.attach(); err != nil {
 		return nil, err
 	}
 	if req.foreign != "" {

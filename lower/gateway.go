@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -32,6 +31,8 @@ type gateway struct {
 	warnings []Warning
 	images   map[string]digest.Digest
 	script   *Source // the Dockerfile as read
+	reads    reads
+	asked    []BaseImage
 	foreign  string
 	frontend string // image of the front end that the Dockerfile names
 }
@@ -65,7 +66,8 @@ func (g *gateway) dockerfile() ([]byte, error) {
 		if data == nil {
 			var err error
 			name := filepath.Join(g.req.Locals[localDockerfile], g.req.Attrs["filename"])
-			if data, err = os.ReadFile(name); err != nil {
+			data, err = g.reads.file(name)
+			if err != nil {
 				return nil, err
 			}
 		}
@@ -120,6 +122,7 @@ func (g *gateway) ResolveImageConfig(ctx context.Context, ref string, opt source
 	}
 	g.mu.Lock()
 	g.images[r] = d
+	g.asked = append(g.asked, newBaseImage(ref, opt, d, cfg))
 	g.mu.Unlock()
 	return r, d, cfg, nil
 }
@@ -226,7 +229,7 @@ func (g *gateway) local(name string) (gwclient.Reference, error) {
 	if !ok {
 		return nil, fmt.Errorf("local source %q is not declared", name)
 	}
-	return &dirRef{dir: dir}, nil
+	return &dirRef{dir: dir, reads: &g.reads}, nil
 }
 
 // singleLocal reports whether d is one local source and nothing else.
@@ -265,13 +268,14 @@ func (r *defRef) ReadDir(context.Context, gwclient.ReadDirRequest) ([]*fstypes.S
 // A dirRef reads from a directory of this machine.
 type dirRef struct {
 	defRef
-	dir string
+	dir   string
+	reads *reads
 }
 
 func (r *dirRef) path(p string) string { return filepath.Join(r.dir, filepath.Join("/", p)) }
 
 func (r *dirRef) ReadFile(_ context.Context, req gwclient.ReadRequest) ([]byte, error) {
-	b, err := os.ReadFile(r.path(req.Filename))
+	b, err := r.reads.file(r.path(req.Filename))
 	if err != nil {
 		return nil, err
 	}
@@ -279,7 +283,7 @@ func (r *dirRef) ReadFile(_ context.Context, req gwclient.ReadRequest) ([]byte, 
 }
 
 func (r *dirRef) StatFile(_ context.Context, req gwclient.StatRequest) (*fstypes.Stat, error) {
-	fi, err := os.Stat(r.path(req.Path))
+	fi, err := r.reads.stat(r.path(req.Path))
 	if err != nil {
 		return nil, err
 	}

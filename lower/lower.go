@@ -36,7 +36,15 @@ type Options struct {
 	Dir      string                           // directory that relative paths start from, absolute
 	Resolver sourceresolver.ImageMetaResolver // base images, each asked for once per run
 	Workers  []gwclient.WorkerInfo            // the engine's platforms; the first is the default
-	RunID    string                           // the same in all targets of a run, so that equal local sources are one vertex
+	// Digest asks for the digest that an image reference has now; known is the
+	// one it had before, which may be returned if nobody can be asked. It is
+	// nil if there is no way that is cheaper than Resolver.
+	Digest func(ctx context.Context, ref string, known digest.Digest) (digest.Digest, error)
+	// Generation is a word that changes when the engine's copy of a directory
+	// must not be updated but sent anew; nil if there is none.
+	Generation func(dir string) string
+	RunID      string // the same in all targets of a run, so that equal local sources are one vertex
+	Foreign    string // why every target is left to the engine, "" if it is not
 }
 
 // A Result is one target as the engine will see it.
@@ -64,6 +72,10 @@ type Result struct {
 
 	Locals map[string]string        // local name -> absolute directory, parents' included
 	Stores map[string]content.Store // OCI layout stores by id, parents' included
+
+	reads       []Read            // files that were read to lower it
+	asked       []BaseImage       // images that were asked for
+	generations map[string]string // Options.Generation of the directories, then
 }
 
 // A Platform is one platform's part of a Result.
@@ -122,25 +134,42 @@ var errNeedsEngine = errors.New("only the engine can read this source")
 // Problems in a Dockerfile come back as *SourceError, all others as
 // *graph.TargetError.
 func Lower(ctx context.Context, t *config.Target, parents map[string]*Result, opts Options) (*Result, error) {
-	req, err := newRequest(t, parents, opts)
+	req, err := newRequest(t, needs(parents), opts)
 	if err != nil {
 		return nil, err
 	}
+	return lowerRequest(ctx, req, opts)
+}
+
+// lowerRequest lowers what req asks for; all that it needs is lowered.
+func lowerRequest(ctx context.Context, req *Request, opts Options) (*Result, error) {
+	if err := req.attach(); err != nil {
+		return nil, err
+	}
 	res := &Result{
-		Target:  t.Name,
+		Target:  req.target.Name,
 		Request: *req,
 		Locals:  map[string]string{},
 		Stores:  map[string]content.Store{},
 		Images:  map[string]digest.Digest{},
 	}
 	req.collect(res)
+	res.noteGenerations(opts)
 	if req.foreign != "" {
 		res.Foreign = req.foreign
 		return res, nil
 	}
 	g := newGateway(req, opts)
+	if opts.Foreign != "" {
+		res.Foreign, res.Source = opts.Foreign, g.source(req)
+		if name := builtinSyntax(req.Attrs, res.Source); isBuiltin(name) {
+			res.Builtin = name
+		}
+		return res, nil
+	}
 	out, err := runFrontend(ctx, g)
 	res.Source = g.source(req)
+	res.reads, res.asked = g.reads.list(), g.asked
 	if err != nil {
 		if errors.Is(err, errNeedsEngine) {
 			res.Foreign, res.Frontend = g.foreignReason(), g.frontend
@@ -148,6 +177,7 @@ func Lower(ctx context.Context, t *config.Target, parents map[string]*Result, op
 		}
 		return nil, req.sourceError(err, res.Source)
 	}
+	req.pins = g.images
 	res.Images, res.Builtin = g.images, builtinSyntax(req.Attrs, res.Source)
 	res.Warnings = g.warnings
 	return res, res.fill(out, req, opts)
@@ -180,7 +210,7 @@ func (r *Result) fill(out *gwclient.Result, req *Request, opts Options) error {
 		for _, a := range list {
 			att := Attestation{Attestation: a}
 			if ref, ok := a.Ref.(*defRef); ok {
-				if att.Def, err = rewrite(ref.def, req, opts.RunID); err != nil {
+				if att.Def, err = rewrite(ref.def, req, opts); err != nil {
 					return err
 				}
 			}
@@ -202,7 +232,7 @@ func (r *Result) platform(p exptypes.Platform, ref gwclient.Reference, req *Requ
 	if !ok {
 		return one, fmt.Errorf("the front end returned no definition")
 	}
-	def, err := rewrite(d.def, req, opts.RunID)
+	def, err := rewrite(d.def, req, opts)
 	if err != nil {
 		return one, err
 	}
@@ -281,7 +311,7 @@ func (r *Result) Adopt(plats []Platform, multi bool, meta map[string][]byte, opt
 	r.Metadata = meta
 	for _, p := range plats {
 		if p.Def != nil {
-			def, err := rewrite(p.Def, &r.Request, opts.RunID)
+			def, err := rewrite(p.Def, &r.Request, opts)
 			if err != nil {
 				return err
 			}
@@ -292,32 +322,54 @@ func (r *Result) Adopt(plats []Platform, multi bool, meta map[string][]byte, opt
 	return nil
 }
 
-// platformFor picks the platform of r that a child for want starts from.
-func (r *Result) platformFor(want *ocispec.Platform) (*Platform, bool) {
-	if want == nil || len(r.Platforms) == 1 {
-		if len(r.Platforms) == 0 {
-			return nil, false
-		}
-		return &r.Platforms[0], true
+// platformList are the platforms of r as others refer to them.
+func (r *Result) platformList() []exptypes.Platform {
+	var out []exptypes.Platform
+	for _, p := range r.Platforms {
+		out = append(out, exptypes.Platform{ID: p.ID, Platform: p.Platform})
 	}
-	for i := range r.Platforms {
-		if platforms.OnlyStrict(*want).Match(r.Platforms[i].Platform) {
-			return &r.Platforms[i], true
-		}
+	return out
+}
+
+// needs says results in the words of a request.
+func needs(parents map[string]*Result) map[string]needed {
+	out := make(map[string]needed, len(parents))
+	for name, r := range parents {
+		out[name] = needed{platforms: r.platformList(), result: r}
 	}
-	return nil, false
+	return out
 }
 
 // collect gathers the local directories and stores of req and its parents.
 func (req *Request) collect(r *Result) {
 	for _, p := range slices.Sorted(maps.Keys(req.parents)) {
-		maps.Copy(r.Locals, req.parents[p].Locals)
-		maps.Copy(r.Stores, req.parents[p].Stores)
+		maps.Copy(r.Locals, req.parents[p].result.Locals)
+		maps.Copy(r.Stores, req.parents[p].result.Stores)
 	}
 	for name, dir := range req.Locals {
 		r.Locals[req.unique(name)] = dir
 	}
 	maps.Copy(r.Stores, req.Stores)
+}
+
+func (r *Result) noteGenerations(opts Options) {
+	if opts.Generation == nil {
+		return
+	}
+	r.generations = map[string]string{}
+	for _, dir := range r.Locals {
+		r.generations[dir] = opts.Generation(dir)
+	}
+}
+
+// outdated reports whether a directory's generation has changed since.
+func (r *Result) outdated(opts Options) bool {
+	for dir, was := range r.generations {
+		if opts.Generation(dir) != was {
+			return true
+		}
+	}
+	return false
 }
 
 // Unsupported lists the RUN steps for platforms that none of the engine's

@@ -51,15 +51,33 @@ type Request struct {
 
 	target  *config.Target
 	dir     string
-	parents map[string]*Result // by target name
-	names   map[string]string  // context name -> parent target
+	parents map[string]needed // by target name
+	names   map[string]string // context name -> parent target
+	links   []link
+	pins    map[string]digest.Digest // of images by reference, once they are known
 	foreign string
+}
+
+// A needed is a needed target as far as a request has to know it.
+type needed struct {
+	shape     string              // see Brief.Shape; "" if nobody asks for the memo
+	platforms []exptypes.Platform // of its result
+	brief     *Brief              // nil if nobody asked for it
+	result    *Result             // nil as long as only its brief is known
+}
+
+// A link is a named context that is a needed target's result, to be put in when
+// that is lowered.
+type link struct {
+	key    string // context name, with the platform if there are several
+	target string
+	index  int // of the platform
 }
 
 // newRequest says t in the words of the Dockerfile front end. The options are
 // those of docker buildx build (build/opt.go there), so that the same target
 // gives the same image.
-func newRequest(t *config.Target, parents map[string]*Result, opts Options) (*Request, error) {
+func newRequest(t *config.Target, parents map[string]needed, opts Options) (*Request, error) {
 	req := &Request{
 		Attrs:   map[string]string{},
 		Locals:  map[string]string{},
@@ -67,7 +85,7 @@ func newRequest(t *config.Target, parents map[string]*Result, opts Options) (*Re
 		Inputs:  map[string]llb.State{},
 		target:  t,
 		dir:     opts.Dir,
-		parents: map[string]*Result{},
+		parents: map[string]needed{},
 		names:   map[string]string{},
 	}
 	var errs []error
@@ -301,7 +319,7 @@ func csvAttrs(attrs map[string]string) string {
 }
 
 // addContext adds one named context.
-func (req *Request) addContext(name, value string, parents map[string]*Result) error {
+func (req *Request) addContext(name, value string, parents map[string]needed) error {
 	key := contextKey(name)
 	if target, ok := strings.CutPrefix(value, "target:"); ok {
 		return req.addParent(key, target, parents)
@@ -333,28 +351,53 @@ func contextKey(name string) string {
 	return strings.TrimSuffix(reference.FamiliarString(named), ":latest")
 }
 
-func (req *Request) addParent(key, target string, parents map[string]*Result) error {
+func (req *Request) addParent(key, target string, parents map[string]needed) error {
 	p, ok := parents[target]
 	if !ok {
 		return fmt.Errorf("target %q has not been lowered", target)
 	}
 	req.parents[target] = p
 	req.names[key] = target
-	if len(p.Platforms) == 0 {
+	if len(p.platforms) == 0 {
 		return fmt.Errorf("target %q has no result yet", target)
 	}
-	for _, plat := range p.Platforms {
+	for i, plat := range p.platforms {
 		k := key
-		if len(p.Platforms) > 1 {
+		if len(p.platforms) > 1 {
 			k += "::" + plat.ID
 		}
-		if err := req.addInput(k, plat); err != nil {
-			return err
-		}
+		req.Attrs["context:"+k] = "input:" + inputName(k)
+		req.links = append(req.links, link{k, target, i})
 	}
 	for _, want := range req.Platforms {
-		if _, ok := p.platformFor(&want); !ok {
+		if _, ok := platformIndex(p.platforms, &want); !ok {
 			return fmt.Errorf("target %q is not built for %s; add it to that target's platforms", target, platforms.FormatAll(want))
+		}
+	}
+	return nil
+}
+
+func inputName(key string) string { return "parent-" + key }
+
+// platformIndex picks what a child for want starts from.
+func platformIndex(list []exptypes.Platform, want *ocispec.Platform) (int, bool) {
+	if want == nil || len(list) == 1 {
+		return 0, len(list) > 0
+	}
+	for i := range list {
+		if platforms.OnlyStrict(*want).Match(list[i].Platform) {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// attach puts the results of the needed targets in. All of them are lowered.
+func (req *Request) attach() error {
+	for _, l := range req.links {
+		plat := req.parents[l.target].result.Platforms[l.index]
+		if err := req.addInput(l.key, plat); err != nil {
+			return at(req.target, "contexts."+l.key, err)
 		}
 	}
 	return nil
@@ -365,12 +408,11 @@ func (req *Request) addInput(key string, plat Platform) error {
 	if err != nil {
 		return fmt.Errorf("reading the LLB of a needed target: %w", err)
 	}
-	input := "parent-" + key
+	input := inputName(key)
 	req.Inputs[input] = llb.NewState(op)
 	if len(plat.Def.Def) == 0 {
 		req.Inputs[input] = llb.Scratch()
 	}
-	req.Attrs["context:"+key] = "input:" + input
 	if len(plat.Config) > 0 {
 		md, err := json.Marshal(map[string][]byte{exptypes.ExporterImageConfigKey: plat.Config})
 		if err != nil {
@@ -432,6 +474,25 @@ func localName(dir string) string {
 	return "dir-" + hex.EncodeToString(sum[:8])
 }
 
+// localNames are the names of the directories in an order that does not depend
+// on where these are: main context, Dockerfile, named contexts by name.
+func (req *Request) localNames() []string {
+	var out []string
+	add := func(name string) {
+		if req.Locals[name] != "" && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	add(localContext)
+	add(localDockerfile)
+	for _, key := range slices.Sorted(maps.Keys(req.Attrs)) {
+		if name, ok := strings.CutPrefix(req.Attrs[key], "local:"); ok && strings.HasPrefix(key, "context:") {
+			add(name)
+		}
+	}
+	return out
+}
+
 // unique is the run-wide name of one of the front end's local names.
 func (req *Request) unique(name string) string {
 	if dir, ok := req.Locals[name]; ok {
@@ -450,7 +511,9 @@ func (req *Request) parentNamed(name string) (string, bool) {
 func (req *Request) parentVertices() map[digest.Digest]bool {
 	all := map[digest.Digest]bool{}
 	for _, p := range req.parents {
-		maps.Copy(all, p.Vertices())
+		if p.result != nil {
+			maps.Copy(all, p.result.Vertices())
+		}
 	}
 	return all
 }

@@ -21,7 +21,7 @@ import (
 // The SharedKeyHint decides which earlier transfer the engine updates, so it
 // names the directory and the patterns: two targets that read different parts
 // of one directory do not evict each other.
-func rewrite(def *llb.Definition, req *Request, runID string) (*llb.Definition, error) {
+func rewrite(def *llb.Definition, req *Request, opts Options) (*llb.Definition, error) {
 	in := def.ToPB()
 	out := &pb.Definition{Metadata: map[string]*pb.OpMetadata{}}
 	moved := map[string]string{}
@@ -38,7 +38,7 @@ func rewrite(def *llb.Definition, req *Request, runID string) (*llb.Definition, 
 			}
 		}
 		if src := op.GetSource(); src != nil {
-			req.rewriteSource(src, runID)
+			req.rewriteSource(src, opts)
 		}
 		b, err := proto.MarshalOptions{Deterministic: true}.Marshal(&op)
 		if err != nil {
@@ -69,19 +69,20 @@ func relinkSource(in, out *pb.Definition, moved map[string]string) {
 	out.Source = &pb.Source{Infos: in.Source.Infos, Locations: map[string]*pb.Locations{}}
 	for k, v := range in.Source.Locations {
 		if n, ok := moved[k]; ok {
-			out.Source.Locations[n] = v
+			out.Source.Locations[n] = distinct(v)
 		}
 	}
 }
 
-func (req *Request) rewriteSource(src *pb.SourceOp, runID string) {
+func (req *Request) rewriteSource(src *pb.SourceOp, opts Options) {
 	delete(src.Attrs, pb.AttrOCILayoutSessionID)
+	req.pin(src)
 	name, ok := strings.CutPrefix(src.Identifier, "local://")
 	if !ok {
 		return
 	}
 	delete(src.Attrs, pb.AttrLocalSessionID)
-	src.Attrs[pb.AttrLocalUniqueID] = runID
+	src.Attrs[pb.AttrLocalUniqueID] = opts.RunID
 	if _, own := req.Locals[name]; !own {
 		return // a parent's, already unique
 	}
@@ -91,5 +92,17 @@ func (req *Request) rewriteSource(src *pb.SourceOp, runID string) {
 	for _, key := range []string{pb.AttrIncludePatterns, pb.AttrExcludePatterns, pb.AttrFollowPaths} {
 		fmt.Fprintf(h, "%q\n", src.Attrs[key])
 	}
+	if opts.Generation != nil {
+		fmt.Fprintf(h, "%s\n", opts.Generation(req.Locals[name]))
+	}
 	src.Attrs[pb.AttrSharedKeyHint] = unique + "-" + hex.EncodeToString(h.Sum(nil)[:6])
+}
+
+// pin names the digest of an image that the front end names by its tag alone, as
+// it does for a named context. The engine would ask again what the tag is.
+func (req *Request) pin(src *pb.SourceOp) {
+	ref, ok := strings.CutPrefix(src.Identifier, "docker-image://")
+	if d := req.pins[ref]; ok && d != "" && !strings.Contains(ref, "@") {
+		src.Identifier += "@" + d.String()
+	}
 }

@@ -24,6 +24,8 @@ type Error struct {
 	Op   string // what was being done: "reading", "pushing"
 	Err  error
 	Hint string
+
+	Status int // of the registry's answer; 0 if there was none
 }
 
 // Error says what failed and why.
@@ -42,7 +44,7 @@ func (c *Client) Explain(ctx context.Context, op, ref string, err error) error {
 	if known, ok := errors.AsType[*Error](err); ok {
 		return known
 	}
-	e := &Error{Host: host(ref), Ref: ref, Op: op, Err: err}
+	e := &Error{Host: host(ref), Ref: ref, Op: op, Err: err, Status: HTTPStatus(err)}
 	for _, explain := range []func(context.Context, *Error) bool{
 		c.explainGuard, c.explainTLS, c.explainNetwork, c.explainStatus,
 	} {
@@ -201,4 +203,16 @@ func statusOf(err error) int {
 		return http.StatusNotFound
 	}
 	return 0
+}
+
+// HTTPStatus is the status that a registry answered with, 0 if err is not
+// about an answer.
+func HTTPStatus(err error) int {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Status
+	}
+	if e, ok := errors.AsType[*StatusError](err); ok {
+		return e.StatusCode
+	}
+	return statusOf(err)
 }

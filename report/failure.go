@@ -203,6 +203,13 @@ func kept(n map[executor.State]int) string {
 			parts = append(parts, fmt.Sprintf("%d cached", cached))
 		}
 	}
+	if reused := n[executor.Reused] + n[executor.Retagged]; reused > 0 {
+		if len(parts) == 0 {
+			parts = append(parts, count(reused, "target")+" reused")
+		} else {
+			parts = append(parts, fmt.Sprintf("%d reused", reused))
+		}
+	}
 	return strings.Join(parts, ", ")
 }
 

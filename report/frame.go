@@ -102,6 +102,8 @@ func (v *tty) header(columns int) spans {
 		word, code string
 	}{
 		{v.count[executor.Failed], "failed", red},
+		{v.count[executor.Reused], "reused", plainText},
+		{v.count[executor.Retagged], "retagged", green},
 		{v.count[executor.Cached], "cached", plainText},
 		{v.count[executor.Built], "built", green},
 		{v.count[executor.Skipped], "skipped", yellow},
@@ -274,9 +276,9 @@ func (v *tty) bar(columns int) spans {
 func (v *tty) finished(t *ttyTarget, r executor.TargetResult) spans {
 	mark, code := "–", stateColor(string(r.State))
 	switch r.State {
-	case executor.Built:
+	case executor.Built, executor.Retagged:
 		mark = "✔"
-	case executor.Cached:
+	case executor.Cached, executor.Reused:
 		mark = "="
 	case executor.Failed:
 		mark = "✘"
@@ -288,7 +290,7 @@ func (v *tty) finished(t *ttyTarget, r executor.TargetResult) spans {
 		return append(line, span{failedAt(r), plainText})
 	case executor.Skipped:
 		return append(line, span{because(r), plainText})
-	case executor.Built, executor.Cached:
+	case executor.Built, executor.Cached, executor.Retagged:
 		took := padLeft(Duration(r.Duration), 14-width(string(r.State)))
 		line = append(line, span{took, plainText})
 	}

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -71,7 +72,7 @@ func (v *plain) event(e executor.Event) {
 		if e.URL != "" {
 			text += " (" + SanitizeLine(e.URL) + ")"
 		}
-		v.fact(SanitizeLine(e.Target), text)
+		v.fact(SanitizeLine(cmp.Or(e.Target, "strata")), text)
 	case executor.TargetDone:
 		v.target(e.Result)
 	}
@@ -268,10 +269,13 @@ func (v *plain) tick() {
 
 // target writes how a target ended and what was written for it.
 func (v *plain) target(r executor.TargetResult) {
+	if r.State == executor.Reused {
+		return // nothing happened; the summary has it
+	}
 	name := SanitizeLine(r.Target)
 	text := v.paint(string(r.State), stateColor(string(r.State)))
 	switch r.State {
-	case executor.Built, executor.Cached:
+	case executor.Built, executor.Cached, executor.Retagged:
 		text += " in " + Duration(r.Duration) + madeOf(r)
 	case executor.Failed:
 		text += failedAt(r)

@@ -29,7 +29,7 @@ func paint(text, code string, color bool) string {
 // stateColor is the colour of a state word of targets, steps and layers.
 func stateColor(state string) string {
 	switch state {
-	case "built":
+	case "built", "retagged":
 		return green
 	case "failed":
 		return red
@@ -37,7 +37,7 @@ func stateColor(state string) string {
 		return yellow
 	case "running":
 		return cyan
-	case "cached", "config", "base", "waiting":
+	case "cached", "reused", "config", "base", "waiting":
 		return dim
 	}
 	return plainText

@@ -34,7 +34,7 @@ func Summary(w io.Writer, t Terminal, done executor.RunDone) {
 // resultRows is the row of a target, and one more for each further tag.
 func resultRows(r executor.TargetResult) [][]string {
 	row := []string{r.Target, string(r.State), none, none, ShortDigest(r.Digest), ""}
-	if r.Duration > 0 {
+	if r.Duration > 0 && r.State != executor.Reused {
 		row[2] = Duration(r.Duration)
 	}
 	if r.Digest != "" || r.Size > 0 {
@@ -75,7 +75,7 @@ func totals(done executor.RunDone) string {
 	n := tally(done.Results)
 	var parts []string
 	for _, state := range []executor.State{
-		executor.Built, executor.Cached, executor.Skipped, executor.Canceled,
+		executor.Built, executor.Cached, executor.Retagged, executor.Reused, executor.Skipped, executor.Canceled,
 		executor.Running, executor.Waiting, executor.Failed,
 	} {
 		if n[state] > 0 || state == executor.Failed {
@@ -102,8 +102,7 @@ func tally(results []executor.TargetResult) map[executor.State]int {
 func Digests(w io.Writer, done executor.RunDone) error {
 	p := &printer{w: w, s: surface{ci: true}}
 	for _, r := range done.Results {
-		made := r.State == executor.Built || r.State == executor.Cached
-		if made && r.Digest != "" {
+		if r.State.Done() && r.Digest != "" {
 			p.line(SanitizeLine(r.Digest))
 		}
 	}

@@ -165,6 +165,9 @@ func (v *tty) finish(t *ttyTarget, r executor.TargetResult) {
 	t.steps = nil
 	v.running = slices.DeleteFunc(v.running, func(o *ttyTarget) bool { return o == t })
 	v.count[r.State]++
+	if r.State == executor.Reused {
+		return // nothing happened; the summary has it
+	}
 	v.scrollLine(v.finished(t, r))
 }
 

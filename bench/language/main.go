@@ -9,13 +9,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/strata-build/strata/bench/internal/machine"
 	"github.com/strata-build/strata/bench/internal/run"
 )
 
@@ -46,7 +45,7 @@ func measure(w io.Writer, strata, buildx, sizes, peer string, pairs int) error {
 	if buildx, err = filepath.Abs(buildx); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "%s; buildx %s; medians of %d\n\n", machine(), peer, pairs)
+	fmt.Fprintf(w, "%s; buildx %s; medians of %d\n\n", machine.Describe(), peer, pairs)
 	fmt.Fprintln(w, "| targets | | time | peak memory | time of buildx / this | memory of buildx / this |")
 	fmt.Fprintln(w, "|---|---|---|---|---|---|")
 	commands := [][]string{
@@ -146,21 +145,4 @@ target "_common" {
 	}
 	fmt.Fprintf(&b, "\ngroup \"default\" {\n  targets = [%s]\n}\n", strings.Join(names, ", "))
 	return b.String()
-}
-
-// machine says on what this was measured, without names.
-func machine() string {
-	kernel := runtime.GOOS
-	var u syscall.Utsname
-	if syscall.Uname(&u) == nil {
-		var release []byte
-		for _, c := range u.Release {
-			if c == 0 || c == '-' { // what follows names the builder of the kernel
-				break
-			}
-			release = append(release, byte(c))
-		}
-		kernel += " " + string(release)
-	}
-	return fmt.Sprintf("%d CPUs, %s, %s/%s", runtime.NumCPU(), kernel, runtime.GOOS, runtime.GOARCH)
 }

@@ -25,6 +25,10 @@ func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
 		newBuildCmd(a),
 		newBakeCmd(a),
+		newPlanCmd(a),
+		newWhyCmd(a),
+		newAffectedCmd(a),
+		newWatchCmd(a),
 		newListCmd(a),
 		newPrintCmd(a),
 		newGraphCmd(a),
@@ -37,6 +41,7 @@ func commands(a *app) []*cobra.Command {
 		newImageCmd(a),
 		newHistoryCmd(a),
 		newEngineCmd(a),
+		newCacheCmd(a),
 		newDuCmd(a),
 		newSchemaCmd(a),
 		newDocsCmd(),

@@ -114,7 +114,7 @@ func (a *app) bake(ctx context.Context, cmd *cobra.Command, opts bakeOptions) er
 	}
 	opts.request = func(req *config.Request) {
 		req.Push, req.Load = opts.push, opts.load
-		req.NoCache, req.Pull = changed(cmd, "no-cache", opts.noCache), changed(cmd, "pull", opts.pull)
+		req.NoCache, req.Pull = changed(cmd.Flags(), "no-cache", opts.noCache), changed(cmd.Flags(), "pull", opts.pull)
 		req.Call, req.SBOM, req.Provenance, req.Policy = opts.call, opts.sbom, opts.provenance, opts.policy
 	}
 	if opts.print {

@@ -10,6 +10,7 @@ import (
 	"github.com/strata-build/strata/config"
 	"github.com/strata-build/strata/executor/buildkit"
 	"github.com/strata-build/strata/lower"
+	"github.com/strata-build/strata/plan"
 	"github.com/strata-build/strata/registry"
 	"github.com/strata-build/strata/report"
 )
@@ -149,11 +150,39 @@ func callMethod(call config.Call) error {
 	return errors.New("use build, check, outline or targets")
 }
 
-// writeMetadata writes what is known of the results, as docker buildx does.
-func (r *buildRun) writeMetadata(b *buildkit.Builder) error {
-	data, err := json.MarshalIndent(b.Metadata(), "", "  ")
+// writeMetadata writes what is known of the results, as docker buildx does. For
+// a target that was there before it is what was said when it was made.
+func (r *buildRun) writeMetadata(ctx context.Context) error {
+	all := map[string]map[string]any{}
+	for _, pt := range r.plan.Targets {
+		t := r.target(pt.Name)
+		switch {
+		case pt.Action == plan.Solve:
+			if response := r.builder.Response(pt.Name); response != nil {
+				all[pt.Name] = buildkit.Metadata(r.planning.runID, t, response)
+			}
+		case pt.Entry != nil:
+			all[pt.Name] = buildkit.Metadata(pt.Entry.Run, t, r.response(ctx, pt))
+		}
+	}
+	data, err := json.MarshalIndent(all, "", "  ")
 	if err != nil {
 		return err
 	}
 	return replaceFile(r.opts.metadata, append(data, '\n'))
+}
+
+// response is what the exporters said when a target was made.
+func (r *buildRun) response(ctx context.Context, pt *plan.Target) map[string]string {
+	out := map[string]string{}
+	if pt.Entry.Digest != "" {
+		out["containerimage.digest"] = pt.Entry.Digest
+	}
+	d, _ := r.planning.index.Detail(ctx, *pt.Entry)
+	for _, in := range d.Inputs {
+		if in.Kind == plan.KindResponse {
+			out[in.Name] = in.Value
+		}
+	}
+	return out
 }

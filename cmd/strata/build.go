@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
-	gwclient "github.com/moby/buildkit/frontend/gateway/client"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/strata-build/strata/cache"
 	"github.com/strata-build/strata/config"
@@ -27,7 +27,7 @@ import (
 	"github.com/strata-build/strata/graph"
 	"github.com/strata-build/strata/history"
 	"github.com/strata-build/strata/lower"
-	"github.com/strata-build/strata/registry"
+	"github.com/strata-build/strata/plan"
 	"github.com/strata-build/strata/report"
 	"github.com/strata-build/strata/store"
 )
@@ -38,16 +38,44 @@ type buildOptions struct {
 	history   string
 	jobs      int
 	keepGoing bool
-	push      bool
-	load      bool
-	noCache   bool
-	pull      bool
-	quiet     bool
-	metadata  string
+	requestOptions
+	quiet    bool
+	metadata string
+	schedule scheduleOptions
 
 	holdExports bool // export nothing before every target is evaluated
-	sbom        string
-	provenance  string
+	plan        planFlags
+	fromPlan    *report.PlanDocument
+	planFile    string // build what this file says, or refuse
+}
+
+// requestOptions are what a user asks of all targets: a plan needs them as a
+// build does.
+type requestOptions struct {
+	push       bool
+	load       bool
+	noCache    bool
+	pull       bool
+	sbom       string
+	provenance string
+}
+
+func (o *requestOptions) flags(f *pflag.FlagSet) {
+	f.BoolVar(&o.push, "push", false, "push the images under their tags")
+	f.BoolVar(&o.load, "load", false, "load the images into Docker, or keep them here")
+	f.BoolVar(&o.noCache, "no-cache", false, "use no cached step")
+	f.BoolVar(&o.pull, "pull", false, "look for newer base images")
+	f.StringVar(&o.sbom, "sbom", "", "a bill of materials for all targets: a bool or `parameters`")
+	f.StringVar(&o.provenance, "provenance", "", "provenance for all targets: a bool or `parameters`")
+}
+
+// ask puts the options into a request.
+func (o *requestOptions) ask(f *pflag.FlagSet) func(*config.Request) {
+	return func(req *config.Request) {
+		req.Push, req.Load = o.push, o.load
+		req.NoCache, req.Pull = changed(f, "no-cache", o.noCache), changed(f, "pull", o.pull)
+		req.SBOM, req.Provenance = o.sbom, o.provenance
+	}
 }
 
 func newBuildCmd(a *app) *cobra.Command {
@@ -72,56 +100,63 @@ directory. Images without an output are kept under their tags: see strata images
 	}
 	f := cmd.Flags()
 	opts.flags(f)
-	f.StringArrayVar(&opts.allow, "allow", nil, "grant the build file something: fs.read=PATH, fs.write=PATH, fs=PATH, ssh, env=NAME, frontend=IMAGE, network.host, security.insecure, device; repeatable")
-	f.StringVar(&opts.progress, "progress", "auto", "how to show progress: auto, tty, plain, quiet or rawjson `mode`")
-	f.StringVar(&opts.history, "history", "built", "whose layer history to print: built, all or none")
-	f.IntVarP(&opts.jobs, "jobs", "j", 0, "build at most `N` targets at once; 0 is no limit")
-	f.BoolVarP(&opts.keepGoing, "keep-going", "k", false, "after a failure build what does not need the failed target")
-	f.BoolVar(&opts.push, "push", false, "push the images under their tags")
-	f.BoolVar(&opts.load, "load", false, "load the images into Docker, or keep them here")
-	f.BoolVar(&opts.noCache, "no-cache", false, "use no cached step")
-	f.BoolVar(&opts.pull, "pull", false, "look for newer base images")
-	f.BoolVarP(&opts.quiet, "quiet", "q", false, "print only failures, and the digests on standard output")
 	f.StringVar(&opts.metadata, "metadata-file", "", "write digests and what else the exporters tell to this JSON `file`")
-	f.StringVar(&opts.sbom, "sbom", "", "a bill of materials for all targets: a bool or `parameters`")
-	f.StringVar(&opts.provenance, "provenance", "", "provenance for all targets: a bool or `parameters`")
+	f.StringVar(&opts.planFile, "plan", "", "build what this `file` of strata plan --out says, or nothing if it no longer holds")
 	cmd.ValidArgsFunction = a.completeTargets
 	return cmd
 }
 
+// flags defines the flags of all commands that build.
+func (o *buildOptions) flags(f *pflag.FlagSet) {
+	o.selectOptions.flags(f)
+	o.requestOptions.flags(f)
+	o.allowFlags(f)
+	f.StringVar(&o.progress, "progress", "auto", "how to show progress: auto, tty, plain, quiet or rawjson `mode`")
+	f.StringVar(&o.history, "history", "built", "whose layer history to print: built, all or none")
+	f.IntVarP(&o.jobs, "jobs", "j", 0, "build at most `N` targets at once; 0 is no limit")
+	f.BoolVarP(&o.keepGoing, "keep-going", "k", false, "after a failure build what does not need the failed target")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "print only failures, and the digests on standard output")
+	o.plan.flags(f)
+	o.schedule.flags(f)
+}
+
 // A buildRun is one build from start to end.
 type buildRun struct {
-	app     *app
-	opts    buildOptions
-	mode    report.Mode
-	grants  *grant.Grants
-	cfg     *config.Config
-	sel     *config.Selection
-	engine  *engine.Engine
-	builder *buildkit.Builder
-	events  chan executor.Event
+	app      *app
+	opts     buildOptions
+	mode     report.Mode
+	grants   *grant.Grants
+	cfg      *config.Config
+	sel      *config.Selection
+	planning *planning
+	plan     *plan.Plan
+	planMade bool                    // the next attempt need not make it
+	decided  map[string]*plan.Target // by name
+	builder  *buildkit.Builder       // nil if nothing has to be solved
+	events   chan executor.Event
+	once     sync.Once
+
+	revisionOnce   sync.Once
+	commit, branch string // of the checkout
+
+	targets map[string]*config.Target // by name
 	done    executor.RunDone
 }
 
 func (a *app) build(ctx context.Context, cmd *cobra.Command, opts buildOptions) error {
+	if err := opts.usePlan(cmd.Flags()); err != nil {
+		return err
+	}
 	r := &buildRun{app: a, opts: opts}
 	if err := r.check(cmd); err != nil {
 		return err
 	}
 	var err error
-	if r.cfg, r.sel, err = a.selectTargets(ctx, opts.selectOptions, func(req *config.Request) {
-		req.Push, req.Load = opts.push, opts.load
-		req.NoCache, req.Pull = changed(cmd, "no-cache", opts.noCache), changed(cmd, "pull", opts.pull)
-		req.SBOM, req.Provenance = opts.sbom, opts.provenance
-	}); err != nil {
+	if r.cfg, r.sel, err = a.selectTargets(ctx, opts.selectOptions, opts.requestOptions.ask(cmd.Flags())); err != nil {
 		return err
 	}
-	// what an override on the command line names, it grants
-	if r.grants, err = grant.Parse(r.cfg.Dir, slices.Concat(allowedFrom(r.cfg.Dir, opts.allow), r.sel.Allowed)); err != nil {
-		return usageError("%w", err)
-	}
-	if err := r.grants.Check(r.cfg.Dir, r.sel.Targets); err != nil {
-		return r.denied(err)
+	if err := r.grant(); err != nil {
+		return err
 	}
 	if err := buildkit.Clashes(r.sel.Targets); err != nil {
 		if r.cfg.Mode == config.ModeStrata {
@@ -130,33 +165,97 @@ func (a *app) build(ctx context.Context, cmd *cobra.Command, opts buildOptions) 
 		a.warn(err) // bake lets the last one win
 	}
 	err = r.attempt(ctx)
-	if _, lost := errors.AsType[*buildkit.LostError](err); lost && r.engine.Kind() == engine.KindEmbedded && ctx.Err() == nil {
+	if _, lost := errors.AsType[*buildkit.LostError](err); lost && r.planning.kind == engine.KindEmbedded && ctx.Err() == nil {
 		a.warn(errors.New("the embedded engine died; it is started again (1/1), finished steps are cached"))
 		return r.attempt(ctx)
 	}
 	return err
 }
 
-// attempt builds everything on an engine opened for it. The error is a
-// *buildkit.LostError, not printed yet, if the engine went away.
+// attempt plans, then does what has to be done, on an engine opened for it if it
+// takes one. The error is a *buildkit.LostError, not printed yet, if the engine
+// went away.
 func (r *buildRun) attempt(ctx context.Context) error {
 	r.events = make(chan executor.Event)
-	r.done = executor.RunDone{}
-	if err := r.open(ctx); err != nil {
-		return err
+	r.done = executor.RunDone{Started: time.Now()}
+	if !r.planMade {
+		if err := r.makePlan(ctx); err != nil {
+			return err
+		}
 	}
-	if err := r.builder.Prepare(ctx, r.sel.Targets); err != nil {
-		return r.prepareError(err)
-	}
+	r.planMade = false // it serves once
 	if err := r.checkFrontends(); err != nil {
 		return err
+	}
+	if err := r.checkPlanFile(); err != nil {
+		return err
+	}
+	if r.plan.Count(plan.Solve) > 0 {
+		if err := r.open(ctx); err != nil {
+			return err
+		}
+		if err := r.builder.Prepare(ctx, r.solved()); err != nil {
+			return r.prepareError(err)
+		}
+		// What is sent under a generation must be known to later commands, even
+		// if this one is killed.
+		if err := r.planning.save(); err != nil {
+			return err
+		}
 	}
 	return r.run(ctx)
 }
 
+// makePlan decides what has to be done.
+func (r *buildRun) makePlan(ctx context.Context) error {
+	var err error
+	r.planning, err = r.app.newPlanning(ctx, r.cfg, r.sel, r.opts.plan, r.engineOptions)
+	if err != nil {
+		return err
+	}
+	if r.plan, err = r.planning.planner().Make(ctx); err != nil {
+		return r.prepareError(err)
+	}
+	r.decided = map[string]*plan.Target{}
+	for _, t := range r.plan.Targets {
+		r.decided[t.Name] = t
+	}
+	return nil
+}
+
+// engineOptions are what a build asks of its engine.
+func (r *buildRun) engineOptions(o *engine.Options) {
+	o.Entitlements = r.grants.Entitlements()
+	o.Notice = func(s string) { fmt.Fprintln(r.app.err, "strata:", report.Sanitize(s, false)) }
+}
+
+// solved are the targets that the engine has to make.
+func (r *buildRun) solved() []*config.Target {
+	var out []*config.Target
+	for _, t := range r.sel.Targets {
+		if r.decided[t.Name].Action == plan.Solve {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// grant checks what the targets ask for against what was granted.
+func (r *buildRun) grant() error {
+	var err error
+	// what an override on the command line names, it grants
+	if r.grants, err = grant.Parse(r.cfg.Dir, slices.Concat(allowedFrom(r.cfg.Dir, r.opts.allow), r.sel.Allowed)); err != nil {
+		return usageError("%w", err)
+	}
+	if err := r.grants.Check(r.cfg.Dir, r.sel.Targets); err != nil {
+		return r.denied(err)
+	}
+	return nil
+}
+
 // changed is the flag's value if it was given, else nil.
-func changed(cmd *cobra.Command, name string, value bool) *bool {
-	if !cmd.Flags().Changed(name) {
+func changed(f *pflag.FlagSet, name string, value bool) *bool {
+	if !f.Changed(name) {
 		return nil
 	}
 	return &value
@@ -171,9 +270,6 @@ func (r *buildRun) check(*cobra.Command) error {
 	if r.opts.quiet {
 		r.mode = report.Quiet
 	}
-	if r.opts.holdExports && r.opts.jobs > 0 {
-		return usageError("--jobs: defer-output needs all targets at once; leave parallel out")
-	}
 	switch r.opts.history {
 	case "built", "all", "none":
 	default:
@@ -181,6 +277,9 @@ func (r *buildRun) check(*cobra.Command) error {
 	}
 	if r.opts.jobs < 0 {
 		return usageError("--jobs %d: give a number of targets, or 0 for no limit", r.opts.jobs)
+	}
+	if err := r.opts.schedule.check(); err != nil {
+		return err
 	}
 	dir, err := os.Getwd()
 	if err != nil {
@@ -195,8 +294,8 @@ func (r *buildRun) check(*cobra.Command) error {
 // checkFrontends refuses front ends that nobody granted.
 func (r *buildRun) checkFrontends() error {
 	for _, t := range r.sel.Targets {
-		if low := r.builder.Lowered(t.Name); low != nil && low.Frontend != "" {
-			if err := r.grants.Frontend(t.Name, low.Frontend); err != nil {
+		if b, err := r.planning.lowerer.Brief(t.Name); err == nil && b.Frontend != "" {
+			if err := r.grants.Frontend(t.Name, b.Frontend); err != nil {
 				return r.denied(err)
 			}
 		}
@@ -222,55 +321,35 @@ func (*buildRun) summarize(what string, e *config.Error) *config.Error {
 
 // open connects to the engine and makes the builder.
 func (r *buildRun) open(ctx context.Context) error {
-	a := r.app
-	settings, err := a.registries()
-	if err != nil {
+	p := r.planning
+	if err := p.openEngine(ctx); err != nil {
 		return err
 	}
-	r.engine, err = a.openEngine(ctx, func(o *engine.Options) {
-		o.Entitlements = r.grants.Entitlements()
-		o.Notice = func(s string) { fmt.Fprintln(a.err, "strata:", report.Sanitize(s, false)) }
-	})
-	if err != nil {
-		return err
-	}
-	keys := registry.NewKeychain(a.lookupEnv)
-	regs := registry.NewClient(settings, keys)
-	a.onClose(func() error { regs.Close(); return nil })
 	b := &buildkit.Builder{
-		Client:       r.engine.Client(),
-		Address:      r.engine.Name(),
-		Auth:         regs.SessionAuth,
-		LookupEnv:    a.lookupEnv,
-		Stdout:       a.out,
+		Client:       p.engine.Client(),
+		Address:      p.engine.Name(),
+		Auth:         p.client.SessionAuth,
+		LookupEnv:    r.app.lookupEnv,
+		Stdout:       r.app.out,
 		Entitlements: r.grants.Entitlements(),
 		Command:      r.again,
-		Run:          newID(),
+		Run:          p.runID,
 		Emit:         func(e executor.Event) { r.events <- e },
 		BuildFile:    r.buildFile,
-		Lower:        lower.Options{Dir: r.cfg.Dir, RunID: newID()},
+		Lowerer:      p.lowerer,
+		Lower:        p.lowerer.Options(),
+		Cache:        p.shared,
+		Layers:       p.kind == engine.KindEmbedded,
+		Unchanged:    func(ctx context.Context, target string) error { return p.unchanged(ctx, r.decided[target]) },
 	}
-	for _, w := range r.engine.Workers() {
-		b.Lower.Workers = append(b.Lower.Workers, gwclient.WorkerInfo{ID: w.ID, Labels: w.Labels, Platforms: w.Platforms})
-	}
-	b.Layers = r.engine.Kind() == engine.KindEmbedded
-	r.builder = b
-	if d := r.engine.Docker(); d != nil {
+	b.SourcePolicy = p.policy
+	b.Lower.Workers = workersOf(p.engine)
+	if d := p.engine.Docker(); d != nil {
 		b.Docker, b.DockerPushes = d, d.ContainerdStore
 	} else {
-		s, err := a.store()
-		if err != nil {
-			return err
-		}
-		b.Keep = &keeper{s, r.cfg.Dir}
+		b.Keep = p.keeper()
 	}
-	if r.engine.Kind() != engine.KindEmbedded {
-		b.Lower.Resolver = &buildkit.Resolver{Client: b.Client, Auth: b.Auth}
-		return nil
-	}
-	res := registry.NewResolver(settings, keys)
-	a.onClose(func() error { res.Close(); return nil })
-	b.Lower.Resolver = res
+	r.builder = b
 	return nil
 }
 
@@ -324,10 +403,7 @@ func (r *buildRun) again(target string) string {
 			words = append(words, f.flag)
 		}
 	}
-	if strings.Contains(target, ":") && slices.ContainsFunc(r.opts.targets, func(t string) bool { return strings.HasPrefix(t, "//") }) {
-		target = "//" + target
-	}
-	words = append(words, target)
+	words = append(words, r.opts.named(target))
 	for i, w := range words {
 		if strings.ContainsAny(w, " '\"$\\*?[]&;|<>()`!#~\n") {
 			words[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
@@ -350,7 +426,11 @@ func (r *buildRun) run(ctx context.Context) error {
 	var shown sync.WaitGroup
 	var showErr error
 	shown.Go(func() { showErr = report.Progress(ctx, r.mode, term, r.events) })
+	tell := func(err error) { r.events <- executor.Warning{Time: time.Now(), Text: err.Error()} }
+	r.planning.tell.Store(&tell)
 	results, err := r.solve(ctx)
+	r.planning.index.flush(ctx)
+	r.planning.tell.Store(nil)
 	close(r.events)
 	shown.Wait()
 	_ = showErr // a closed pipe must not change what was built
@@ -359,11 +439,11 @@ func (r *buildRun) run(ctx context.Context) error {
 		return lost
 	}
 	if r.opts.metadata != "" && (err == nil || r.opts.keepGoing) {
-		if merr := r.writeMetadata(r.builder); merr != nil && err == nil {
+		if merr := r.writeMetadata(ctx); merr != nil && err == nil {
 			err = withStatus(exitLocal, merr)
 		}
 	}
-	if perr := r.print(term); perr != nil && err == nil {
+	if perr := r.print(ctx, term); perr != nil && err == nil {
 		err = withStatus(exitLocal, perr)
 	}
 	return r.status(err)
@@ -371,58 +451,69 @@ func (r *buildRun) run(ctx context.Context) error {
 
 // solve tells the beginning and runs the graph.
 func (r *buildRun) solve(ctx context.Context) ([]executor.TargetResult, error) {
-	r.done.Started = time.Now()
-	r.events <- executor.RunStarted{Time: r.done.Started, Engine: r.engine.Name(), Targets: r.builder.Infos(r.sel.Graph)}
+	r.events <- executor.RunStarted{Time: r.done.Started, Engine: r.engineName(), Targets: r.infos()}
 	r.warn()
-	ctx, stop := r.engine.WatchHealth(ctx)
-	defer stop()
-	results, err := executor.Run(ctx, r.sel.Graph, r.builder, executor.Options{Jobs: r.opts.jobs, KeepGoing: r.opts.keepGoing, HoldExports: r.opts.holdExports},
+	if r.builder != nil {
+		var stop context.CancelFunc
+		ctx, stop = r.planning.engine.WatchHealth(ctx)
+		defer stop()
+	}
+	opts := executor.Options{Jobs: r.opts.jobs, KeepGoing: r.opts.keepGoing, HoldExports: r.opts.holdExports}
+	r.opts.schedule.apply(&opts, r.cfg, r.sel.Targets, r.decided)
+	results, err := executor.Run(ctx, r.sel.Graph, &plannedSolver{r}, opts,
 		func(e executor.Event) {
 			if d, ok := e.(executor.RunDone); ok {
 				d.Started = r.done.Started
 				e, r.done = d, d
-			}
-			if d, ok := e.(executor.TargetDone); ok {
-				r.save(d.Target)
 			}
 			r.events <- e
 		})
 	return results, err
 }
 
+func (r *buildRun) engineName() string {
+	if r.builder == nil {
+		return "no engine"
+	}
+	return r.planning.engine.Name()
+}
+
+// infos introduces the targets to the screen.
+func (r *buildRun) infos() []executor.TargetInfo {
+	var out []executor.TargetInfo
+	for _, t := range r.plan.Targets {
+		info := executor.TargetInfo{Name: t.Name, Needs: t.Needs}
+		if b, err := r.planning.lowerer.Brief(t.Name); err == nil {
+			info.Steps = b.Steps
+		}
+		out = append(out, info)
+	}
+	return out
+}
+
 // warn tells what is suspicious before the first step runs.
 func (r *buildRun) warn() {
-	for _, t := range r.sel.Targets {
-		low := r.builder.Lowered(t.Name)
-		if low == nil {
+	solved := r.solved()
+	for _, t := range solved {
+		b, err := r.planning.lowerer.Brief(t.Name)
+		if err != nil {
 			continue
 		}
-		if low.Foreign != "" {
-			r.events <- executor.Warning{Time: time.Now(), Target: t.Name, Text: "lowered by the engine: " + low.Foreign}
+		if b.Foreign != "" {
+			r.events <- executor.Warning{Time: time.Now(), Target: t.Name, Text: "lowered by the engine: " + b.Foreign}
 		}
-		for _, w := range low.Warnings {
-			r.events <- executor.Warning{Time: time.Now(), Target: t.Name, Place: low.Source.Place(w.Line).String(), Text: w.Text, URL: w.URL}
+		for i, w := range b.Warnings {
+			r.events <- executor.Warning{Time: time.Now(), Target: t.Name, Place: b.WarningPlace(i).String(), Text: w.Text, URL: w.URL}
 		}
 	}
-	for _, c := range cache.Clashes(r.sel.Targets) {
+	for _, c := range cache.Clashes(solved) {
 		r.events <- executor.Warning{Time: time.Now(), Target: c.Targets[0], Text: fmt.Sprintf(
 			"%s all write the cache %s; the last one wins and the others' layers are lost: give each its own", strings.Join(c.Targets, ", "), c.Ref)}
 	}
 }
 
-// save writes a target's record at once, so that a later crash does not lose it.
-func (r *buildRun) save(target string) {
-	rec, ok := r.builder.Record(target)
-	if !ok {
-		return
-	}
-	if err := r.app.records().Save(r.cfg.Dir, *rec); err != nil {
-		r.events <- executor.Warning{Time: time.Now(), Target: target, Text: fmt.Sprintf("its layer history was not recorded: %v", err)}
-	}
-}
-
 // print writes the end screen: failures last, where the eye is.
-func (r *buildRun) print(term report.Terminal) error {
+func (r *buildRun) print(ctx context.Context, term report.Terminal) error {
 	w := r.app.err
 	if r.mode == report.RawJSON {
 		return nil
@@ -432,9 +523,9 @@ func (r *buildRun) print(term report.Terminal) error {
 		return report.Digests(r.app.out, r.done)
 	}
 	var recs []history.Record
-	for _, id := range r.sel.Graph.Order() {
-		if rec, ok := r.builder.Record(string(id)); ok {
-			recs = append(recs, *rec)
+	for _, t := range r.plan.Targets {
+		if rec, ok := r.record(ctx, t); ok {
+			recs = append(recs, rec)
 		}
 	}
 	report.Summary(w, term, r.done)
@@ -484,7 +575,7 @@ func (r *buildRun) status(err error) error {
 // connection of a target broke.
 func (r *buildRun) lost(err error) error {
 	if u, ok := errors.AsType[*engine.UnreachableError](err); ok {
-		return withStatus(exitEngine, &buildkit.LostError{Address: r.engine.Name(), Err: u})
+		return withStatus(exitEngine, &buildkit.LostError{Address: r.engineName(), Err: u})
 	}
 	for _, res := range r.done.Results {
 		if l, ok := errors.AsType[*buildkit.LostError](res.Err); ok {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -111,11 +110,7 @@ func (o *checkOptions) valid() error {
 // lint looks at the chosen targets. Build files that do not load are a report
 // too.
 func (a *app) lint(ctx context.Context, opts checkOptions) (*lint.Report, error) {
-	here, err := os.Getwd()
-	if err != nil {
-		return nil, withStatus(exitLocal, err)
-	}
-	dir, err := opts.dir(here)
+	dir, err := opts.start()
 	if err != nil {
 		return nil, err
 	}
@@ -145,6 +140,7 @@ func (a *app) lint(ctx context.Context, opts checkOptions) (*lint.Report, error)
 
 // checked reads the build files and resolves the targets to look at.
 func (a *app) checked(ctx context.Context, opts checkOptions) (*config.Config, *config.Selection, error) {
+	defer frugal()()
 	cfg, err := a.load(ctx, opts.selectOptions)
 	if err != nil {
 		return nil, nil, err

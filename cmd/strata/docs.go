@@ -18,10 +18,11 @@ import (
 // is for those who work on strata.
 func newDocsCmd() *cobra.Command {
 	return &cobra.Command{
-		Use:    "docs DIR",
-		Short:  "Write the generated reference pages",
-		Hidden: true,
-		Args:   cobra.ExactArgs(1),
+		Use:     "docs DIR",
+		Example: "  strata docs docs/reference",
+		Short:   "Write the generated reference pages",
+		Hidden:  true,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			pages, err := referencePages(cmd.Root())
 			if err != nil {

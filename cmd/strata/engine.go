@@ -20,8 +20,9 @@ import (
 
 func newEngineCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "engine",
-		Short: "Look after the engine that builds",
+		Use:     "engine",
+		Example: "  strata engine status\n  strata engine prune --all\n  strata engine stop",
+		Short:   "Look after the engine that builds",
 		Long: `Look after the engine that builds: the embedded one, which starts when a command
 needs it, is shared by commands, and ends when none has used it for a while.
 ` + exitStatusHelp,
@@ -42,8 +43,9 @@ needs it, is shared by commands, and ends when none has used it for a while.
 func newEngineStatusCmd(a *app) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "status",
-		Short: "Tell whether the embedded engine runs, and for whom",
+		Use:     "status",
+		Example: "  strata engine status\n  strata engine status --json",
+		Short:   "Tell whether the embedded engine runs, and for whom",
 		Long: `Tell whether the embedded engine runs, what it is and which processes use it.
 Nothing is started.
 ` + exitStatusHelp,
@@ -68,8 +70,9 @@ func newEngineStartCmd(a *app) *cobra.Command {
 	var asJSON bool
 	var idle time.Duration
 	cmd := &cobra.Command{
-		Use:   "start",
-		Short: "Start the embedded engine before a command needs it",
+		Use:     "start",
+		Example: "  strata engine start --idle-timeout 1h",
+		Short:   "Start the embedded engine before a command needs it",
 		Long: `Start the embedded engine, or find it running, and tell about it. Commands start it
 by themselves; this is for who wants the first one to be fast, or another idle time.
 ` + exitStatusHelp,
@@ -95,8 +98,9 @@ by themselves; this is for who wants the first one to be fast, or another idle t
 func newEngineStopCmd(a *app) *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
-		Use:   "stop",
-		Short: "End the embedded engine",
+		Use:     "stop",
+		Example: "  strata engine stop",
+		Short:   "End the embedded engine",
 		Long: `End the embedded engine. One that a command uses is left alone, with status 6,
 unless --force is given: then what it builds is cancelled. Its cache stays.
 ` + exitStatusHelp,
@@ -120,10 +124,11 @@ unless --force is given: then what it builds is cancelled. Its cache stays.
 func newEngineLogsCmd(a *app) *cobra.Command {
 	var lines int
 	cmd := &cobra.Command{
-		Use:   "logs",
-		Short: "Print what the embedded engine had to say",
-		Long:  "Print the end of the embedded engine's log: warnings, and its last words if it crashed.\n" + exitStatusHelp,
-		Args:  cobra.NoArgs,
+		Use:     "logs",
+		Example: "  strata engine logs --lines 20",
+		Short:   "Print what the embedded engine had to say",
+		Long:    "Print the end of the embedded engine's log: warnings, and its last words if it crashed.\n" + exitStatusHelp,
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			opts, err := a.engineOptions()
 			if err != nil {
@@ -141,8 +146,9 @@ func newEngineLogsCmd(a *app) *cobra.Command {
 func newEngineServeCmd(a *app) *cobra.Command {
 	var opts engine.ServeOptions
 	cmd := &cobra.Command{
-		Use:   "serve",
-		Short: "Run the embedded engine in the foreground",
+		Use:     "serve",
+		Example: "  strata engine serve --idle-timeout 0s --dir /var/lib/strata",
+		Short:   "Run the embedded engine in the foreground",
 		Long: `Run the embedded engine in the foreground until it is idle for too long or ended by
 a signal. Commands use it as if they had started it.
 ` + exitStatusHelp,

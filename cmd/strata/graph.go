@@ -11,9 +11,10 @@ func newGraphCmd(a *app) *cobra.Command {
 	var opts selectOptions
 	var format string
 	cmd := &cobra.Command{
-		Use:   "graph [TARGET...]",
-		Short: "Show which target needs which",
-		Long:  "Show which target needs which, as a tree, JSON, or the text of Graphviz or Mermaid.\n" + exitStatusHelp,
+		Use:     "graph [TARGET...]",
+		Example: "  strata graph\n  strata graph api --format mermaid\n  strata graph --format dot > graph.dot",
+		Short:   "Show which target needs which",
+		Long:    "Show which target needs which, as a tree, JSON, or the text of Graphviz or Mermaid.\n" + exitStatusHelp,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.targets = args
 			return a.graph(cmd.Context(), opts, format)

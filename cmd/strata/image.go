@@ -14,8 +14,9 @@ import (
 
 func newImageCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "image",
-		Short: "Check, push, save, load, tag and remove kept images",
+		Use:     "image",
+		Example: "  strata image check\n  strata image push shop/api:dev registry.example.org/shop/api:1.2",
+		Short:   "Check, push, save, load, tag and remove kept images",
 		Long: `Do something with images in the local store. No engine is started.
 
 An IMAGE is named by a tag as Docker reads it ("app" is docker.io/library/app:latest),

@@ -13,8 +13,9 @@ import (
 func newImageCheckCmd(a *app) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "check [IMAGE...]",
-		Short: "Read kept images in full and tell what is damaged",
+		Use:     "check [IMAGE...]",
+		Example: "  strata image check\n  strata image check shop/api:dev --json",
+		Short:   "Read kept images in full and tell what is damaged",
 		Long: `Read every blob of the images, of all if none is named: each must be there with the
 size and digest it is named by, and each layer must unpack to what the image's config
 says. Damage ends with status 6; building the target again mends it.

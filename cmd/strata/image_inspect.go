@@ -12,8 +12,9 @@ import (
 func newImageInspectCmd(a *app) *cobra.Command {
 	var raw bool
 	cmd := &cobra.Command{
-		Use:   "inspect IMAGE",
-		Short: "Print what a kept image is, as JSON",
+		Use:     "inspect IMAGE",
+		Example: "  strata image inspect shop/api:dev\n  strata image inspect --raw shop/api:dev > manifest.json",
+		Short:   "Print what a kept image is, as JSON",
 		Long: `Print what the store knows of an image and, for each platform, its manifest and
 config, as JSON. With --raw, print the manifest or index itself, byte for byte.
 ` + exitStatusHelp,

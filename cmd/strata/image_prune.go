@@ -10,8 +10,9 @@ import (
 
 func newImagePruneCmd(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "prune",
-		Short: "Delete from disk what no kept image needs",
+		Use:     "prune",
+		Example: "  strata image prune",
+		Short:   "Delete from disk what no kept image needs",
 		Long: `Delete the layers of images whose tags have moved on to newer ones, and what an
 interrupted build has left. No image is removed. While a build is writing images
 nothing is deleted.

@@ -17,7 +17,8 @@ func newImagePushCmd(a *app) *cobra.Command {
 		Short: "Push a kept image to a registry",
 		Long: `Push a kept image, with all its platforms and attestations and without changing a
 byte, to each DESTINATION, or under its own tags. Blobs that the registry has are not
-sent. What was pushed is printed as NAME@DIGEST, once the registry has confirmed it.
+sent. What was pushed is printed as NAME@DIGEST, once the registry has confirmed it;
+how far it is goes to standard error.
 ` + exitStatusHelp,
 		Example: "  strata image push shop/api:dev registry.example.org/shop/api:1.2\n  strata image push registry.example.org/shop/api:dev",
 		Args:    cobra.MinimumNArgs(1),
@@ -50,7 +51,9 @@ func (a *app) imagePush(ctx context.Context, name string, dests []string) error 
 	}
 	var errs []error
 	for _, dest := range dests {
-		digest, err := s.Push(ctx, img.Digest.String(), dest, c, nil)
+		progress, end := a.term().Transfer("pushing " + dest)
+		digest, err := s.Push(ctx, img.Digest.String(), dest, c, progress)
+		end()
 		if err != nil {
 			errs = append(errs, err)
 			continue

@@ -12,6 +12,7 @@ import (
 func newImageRmCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "rm IMAGE...",
+		Example: "  strata image rm shop/api:dev",
 		Aliases: []string{"remove"},
 		Short:   "Remove kept images",
 		Long: `Remove tags, and the images that have none left; a digest or a target removes an

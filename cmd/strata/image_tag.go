@@ -10,8 +10,9 @@ import (
 
 func newImageTagCmd(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "tag IMAGE TAG...",
-		Short: "Give a kept image more tags",
+		Use:     "tag IMAGE TAG...",
+		Example: "  strata image tag shop/api:dev shop/api:1.2 shop/api:latest",
+		Short:   "Give a kept image more tags",
 		Long: `Give a kept image more tags. A tag that another image had moves.
 ` + exitStatusHelp,
 		Args: cobra.MinimumNArgs(2),

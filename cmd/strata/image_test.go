@@ -269,7 +269,8 @@ func TestImagePush(t *testing.T) {
 	w := newWorld(t)
 	reg := testkit.NewRegistry(t)
 	d := w.keep(store.Meta{Target: "api"}, "amd64 arm64", "app", reg.Host+"/app:own")
-	out, _ := w.strata(0, "image", "push", "app", reg.Host+"/app:1", reg.Host+"/app:2")
+	out, errs := w.strata(0, "image", "push", "app", reg.Host+"/app:1", reg.Host+"/app:2")
+	w.wants(errs, "(?m)^pushing "+reg.Host+"/app:1: (.*) of ")
 	want := fmt.Sprintf("%[1]s/app:1@%[2]s\n%[1]s/app:2@%[2]s\n", reg.Host, d)
 	if out != want {
 		t.Errorf("got %q, want %q", out, want)
@@ -278,7 +279,7 @@ func TestImagePush(t *testing.T) {
 	if out != reg.Host+"/app:own@"+d.String()+"\n" {
 		t.Errorf("got %q", out)
 	}
-	out, errs := w.strata(7, "image", "push", "app", reg.Host+"/app:3", "127.0.0.1:1/app:3")
+	out, errs = w.strata(7, "image", "push", "app", reg.Host+"/app:3", "127.0.0.1:1/app:3")
 	w.wants(out, "^"+reg.Host+"/app:3@sha256:")
 	w.wants(errs, "nothing listens at 127.0.0.1:1")
 	_, errs = w.strata(5, "image", "push", "app", "127.0.0.1:1/app:3")

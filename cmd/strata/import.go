@@ -21,11 +21,12 @@ type importOptions struct {
 
 func newImportCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "import",
-		Short: "Rewrite bake and compose files as a build.hcl",
-		Long:  "Rewrite bake and compose files as a build.hcl.\n" + exitStatusHelp,
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:     "import",
+		Example: "  strata import bake -o build.hcl\n  strata import compose -o build.hcl",
+		Short:   "Rewrite bake and compose files as a build.hcl",
+		Long:    "Rewrite bake and compose files as a build.hcl.\n" + exitStatusHelp,
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
 		newImportKindCmd(a, "bake", "Rewrite bake files as a build.hcl", `Print a build.hcl that says what bake files say. Several files are merged as bake

@@ -22,7 +22,7 @@ func newListCmd(a *app) *cobra.Command {
 		Long: `List the targets and groups of the build files, in the order they are declared:
 all, or those that the names, patterns and paths mean.
 ` + exitStatusHelp,
-		Example: "  strata list\n  strata list '*'\n  strata list //...",
+		Example: "  strata list --json\n  strata list '*'\n  strata list //...",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.targets = args
 			return a.list(cmd.Context(), opts, asJSON)

@@ -33,6 +33,9 @@ func (a *app) readRemote(ctx context.Context, opts *bakeOptions) error {
 		return err
 	}
 	opts.targets, opts.cmdContext = targets, cmdContext
+	if len(opts.files) == 0 {
+		opts.files = config.FilesFromEnv(a.lookupEnv)
+	}
 	var local, there []string
 	for _, f := range opts.files {
 		if strings.HasPrefix(f, "cwd://") {

@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -49,6 +50,29 @@ target "app" {
 		t.Fatal(err)
 	}
 	for _, want := range []string{`"context": "src"`, `"C": "https://h/b.git"`} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("%s is not in\n%s", want, out)
+		}
+	}
+}
+
+// TestBakeFileFromTheEnvironment is read with a definition from elsewhere too.
+func TestBakeFileFromTheEnvironment(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("target \"app\" {\n  tags = [\"there\"]\n}\n"))
+	}))
+	defer srv.Close()
+	cmd := exec.Command("strata", "bake", srv.URL+"/docker-bake.hcl", "app", "--print")
+	cmd.Dir = t.TempDir()
+	if err := os.WriteFile(filepath.Join(cmd.Dir, "here.hcl"), []byte("target \"app\" {\n  args = { A = \"here\" }\n}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Env = append(os.Environ(), "HOME="+cmd.Dir, "BUILDX_BAKE_FILE=cwd://here.hcl", "BUILDX_BAKE_PATH_SEPARATOR=;")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"there"`, `"A": "here"`} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("%s is not in\n%s", want, out)
 		}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -87,9 +88,24 @@ func run(args []string, std streams) (status int) {
 	ctx, sig, stop := notify(context.Background(), a.restoreTerminal)
 	defer stop()
 	root := newRootCmd(a)
-	root.SetArgs(args)
+	root.SetArgs(longOut(args))
 	err := root.ExecuteContext(ctx)
 	return a.finish(err, sig.Load())
+}
+
+// longOut lets plan -out FILE be written as users of other planners do; a flag
+// library that knows short flags takes it for -o ut.
+func longOut(args []string) []string {
+	if len(args) == 0 || args[0] != "plan" {
+		return args
+	}
+	out := slices.Clone(args)
+	for i, arg := range out {
+		if arg == "-out" || strings.HasPrefix(arg, "-out=") {
+			out[i] = "-" + arg
+		}
+	}
+	return out
 }
 
 // quietLibraries drops what BuildKit's and containerd's client code logs; what
@@ -230,6 +246,7 @@ func plural(n int, word string) string {
 func newRootCmd(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "strata",
+		Example:       "  strata init\n  strata build\n  strata build api --push\n  strata history api",
 		Short:         "Build many container images as one graph",
 		Long:          "Strata builds many container images as one graph, on an embedded BuildKit, Docker or a remote BuildKit,\nand shows every layer of every image afterwards.\n" + exitStatusHelp,
 		SilenceErrors: true,
@@ -248,10 +265,30 @@ func newRootCmd(a *app) *cobra.Command {
 	})
 	a.globalFlags(root.PersistentFlags())
 	root.AddCommand(commands(a)...)
+	cobrasCommands(root)
 	for _, c := range allCommands(root) {
 		c.Args = usageArgs(c.Args)
 	}
 	return root
+}
+
+// cobrasCommands adds the commands that cobra has, with examples.
+func cobrasCommands(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	examples := map[string]string{
+		"strata help":                  "  strata help build",
+		"strata completion":            "  strata completion bash > /etc/bash_completion.d/strata",
+		"strata completion bash":       "  strata completion bash > /etc/bash_completion.d/strata",
+		"strata completion zsh":        "  strata completion zsh > \"${fpath[1]}/_strata\"",
+		"strata completion fish":       "  strata completion fish > ~/.config/fish/completions/strata.fish",
+		"strata completion powershell": "  strata completion powershell | Out-String | Invoke-Expression",
+	}
+	for _, c := range allCommands(root) {
+		if c.Example == "" {
+			c.Example = examples[c.CommandPath()]
+		}
+	}
 }
 
 // knownCommand refuses words that are no command, with the nearest ones.

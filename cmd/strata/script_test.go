@@ -15,7 +15,8 @@ var update = flag.Bool("update", false, "write golden text into the scripts")
 // TestMain lets scripts run this test's own binary as strata.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"strata": func() { os.Exit(run(os.Args[1:], osStreams())) },
+		"strata":        func() { os.Exit(run(os.Args[1:], osStreams())) },
+		"strata-record": recordMain,
 	})
 }
 
@@ -34,8 +35,15 @@ func TestScripts(t *testing.T) {
 			env.Setenv("NO_COLOR", "1")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status},
+		Cmds: scriptCmds(),
 	})
+}
+
+// scriptCmds are the commands that scripts have beside those of testscript.
+func scriptCmds() map[string]func(*testscript.TestScript, bool, []string) {
+	cmds := cacheCmds()
+	cmds["status"] = status
+	return cmds
 }
 
 // status runs a command and checks its exit status: status 2 strata check.

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -30,6 +33,9 @@ type selectOptions struct {
 	request func(*config.Request) // what more a command asks for, may be nil
 
 	remote     *config.Remote         // a definition from elsewhere, may be nil
+	dir        string                 // where relative names start from, "" lets the targets say: see start
+	branch     string                 // git.branch where HEAD names none
+	stdin      []byte                 // what standard input held, nil if it was not read
 	cmdContext string                 // BAKE_CMD_CONTEXT, "" is the current directory
 	prepare    func([]*config.Target) // what is added to the targets, may be nil
 }
@@ -41,20 +47,39 @@ func (o *selectOptions) flags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.vars, "var", nil, "set a variable: `NAME=VALUE`, repeatable")
 }
 
+// allowFlags defines --allow for commands that look at what targets need.
+func (o *selectOptions) allowFlags(f *pflag.FlagSet) {
+	f.StringArrayVar(&o.allow, "allow", nil, "grant the build file something: fs.read=PATH, fs.write=PATH, fs=PATH, ssh, env=NAME, frontend=IMAGE, network.host, security.insecure, device; repeatable")
+}
+
 // envFlags defines --allow for commands that only read.
 func (o *selectOptions) envFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.allow, "allow", nil, "let build files read an environment variable by env(): `env=NAME`, repeatable")
 }
 
+// readingMemory is what the program may use while it reads build files, of the 512
+// MiB that config promises: near to it the collector of garbage works harder.
+const readingMemory = 384 << 20
+
+// frugal keeps memory small until the function that it returns is called, unless
+// the user has said by GOMEMLIMIT what is right.
+func frugal() func() {
+	if debug.SetMemoryLimit(-1) != math.MaxInt64 {
+		return func() {}
+	}
+	debug.SetMemoryLimit(readingMemory)
+	return func() { debug.SetMemoryLimit(math.MaxInt64) }
+}
+
 // load reads the build files.
 func (a *app) load(ctx context.Context, opts selectOptions) (*config.Config, error) {
-	here, err := os.Getwd()
-	if err != nil {
-		return nil, withStatus(exitLocal, err)
-	}
-	dir, err := opts.dir(here)
+	dir, err := opts.start()
 	if err != nil {
 		return nil, err
+	}
+	in := a.in
+	if opts.stdin != nil {
+		in = bytes.NewReader(opts.stdin)
 	}
 	vars, err := config.ParseVars(opts.vars)
 	if err != nil {
@@ -70,7 +95,11 @@ func (a *app) load(ctx context.Context, opts selectOptions) (*config.Config, err
 		}
 		return lower.References(dir, t)
 	}
-	cfg, err := config.Load(ctx, config.LoadOptions{References: references, AllowEnv: grants.Env(), Dir: dir, Files: opts.files, Targets: opts.targets, Stdin: a.in, LookupEnv: a.lookupEnv, Environ: os.Environ(), Vars: vars, Mode: opts.mode, Remote: opts.remote, CmdContext: opts.cmdContext})
+	cfg, err := config.Load(ctx, config.LoadOptions{
+		Dir: dir, Files: opts.files, Targets: opts.targets, Stdin: in, Mode: opts.mode,
+		LookupEnv: a.lookupEnv, Environ: os.Environ(), Vars: vars, AllowEnv: grants.Env(),
+		Remote: opts.remote, CmdContext: opts.cmdContext, Branch: opts.branch, References: references,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -78,9 +107,16 @@ func (a *app) load(ctx context.Context, opts selectOptions) (*config.Config, err
 	return cfg, nil
 }
 
-// dir is the directory that the command starts from: here, or the top of the
-// checkout if a target is named from there.
-func (o *selectOptions) dir(here string) (string, error) {
+// start is the directory that relative names start from: the current one, or the
+// top of the checkout if a target is named from there.
+func (o *selectOptions) start() (string, error) {
+	if o.dir != "" {
+		return o.dir, nil
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		return "", withStatus(exitLocal, err)
+	}
 	if o.mode == config.ModeBake {
 		return here, nil
 	}
@@ -89,6 +125,22 @@ func (o *selectOptions) dir(here string) (string, error) {
 		return "", usageError("a target that starts with // is looked for from the top of the checkout, %s: leave --file out, or the //", dir)
 	}
 	return dir, nil
+}
+
+// fromTop reports whether targets are named from the top of the checkout.
+func (o *selectOptions) fromTop() bool {
+	return slices.ContainsFunc(o.targets, func(t string) bool { return strings.HasPrefix(t, "//") })
+}
+
+// named is the name of a target as another command here must be told it.
+func (o *selectOptions) named(target string) string {
+	switch {
+	case !o.fromTop():
+		return target
+	case strings.Contains(target, ":"):
+		return "//" + target
+	}
+	return "//:" + target
 }
 
 // readable reports whether the Dockerfile of t may be looked into.
@@ -119,6 +171,7 @@ func allowedFrom(dir string, allow []string) []string {
 // selectTargets reads the build files and resolves the chosen targets; change
 // adds what a command's own flags ask for. Warnings are printed.
 func (a *app) selectTargets(ctx context.Context, opts selectOptions, change func(*config.Request)) (*config.Config, *config.Selection, error) {
+	defer frugal()()
 	cfg, err := a.load(ctx, opts)
 	if err != nil {
 		return nil, nil, err

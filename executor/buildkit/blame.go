@@ -83,7 +83,11 @@ func (b *Builder) blame(t *config.Target, r *lower.Result, err error) error {
 		}
 		f.Excerpt = b.excerpt(r.Source, first, last)
 	}
-	registry := registryFailure(err)
+	denied := policyText.MatchString(f.Message)
+	if denied {
+		f.Message += "; the rules are those of EXPERIMENTAL_BUILDKIT_SOURCE_POLICY and BUILDX_DEFAULT_POLICY"
+	}
+	registry := registryFailure(err) && !denied
 	if registry && loginText.MatchString(f.Message) {
 		f.Message += "; log in with docker login, or check that the account may do this"
 	}
@@ -94,6 +98,7 @@ func (b *Builder) blame(t *config.Target, r *lower.Result, err error) error {
 // there (containerd core/remotes/docker, BuildKit util/push).
 var (
 	registryText = regexp.MustCompile(`failed to push |failed to authorize|unexpected status from (HEAD|GET|PUT|POST|PATCH) request|failed to do request|failed to copy: httpReadSeeker|failed to resolve source metadata`)
+	policyText   = regexp.MustCompile(`denied by policy|not allowed by policy`)
 	loginText    = regexp.MustCompile(`401|403|[Uu]nauthorized|[Dd]enied|insufficient_scope|failed to authorize`)
 )
 

@@ -13,9 +13,13 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/session"
+	spb "github.com/moby/buildkit/sourcepolicy/pb"
+	digest "github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-build/strata/cache"
 	"github.com/strata-build/strata/config"
@@ -41,11 +45,18 @@ type Builder struct {
 	Entitlements []string                   // granted to all targets
 	Command      func(target string) string // how to build one target again
 	BuildFile    func(name string) []byte   // the text of a build file, nil if it is none
-	Lower        lower.Options
-	Run          string // id of the run, in records
+	Lowerer      *lower.Lowerer
+	Lower        lower.Options // those of Lowerer
+	// Unchanged is asked before anything of a target is exported: its error
+	// says that files were changed since they were looked at. It may be nil.
+	Unchanged    func(ctx context.Context, target string) error
+	SourcePolicy *spb.Policy // what sources may be read, and as what; nil is all
+	Run          string      // id of the run, in records
 	Emit         func(executor.Event)
+	Cache        *cache.Shared // layers of earlier builds in a registry; may be nil
 
-	targets map[string]*config.Target
+	targets map[string]*config.Target // those to solve
+	needed  map[string]*config.Target // those that go into them without being solved
 	plans   map[string]*target
 	tracker *tracker
 
@@ -64,18 +75,23 @@ type target struct {
 	cacheTo []client.CacheOptionsEntry
 }
 
-// Prepare lowers all targets and checks everything that can be checked before
+// Prepare lowers targets, which are those to solve, and checks everything that can be checked before
 // a build starts: Dockerfiles, contexts, outputs, secrets, caches, platforms.
 // All problems are joined. Targets come in graph order.
 func (b *Builder) Prepare(ctx context.Context, targets []*config.Target) error {
 	b.targets = map[string]*config.Target{}
 	b.plans = map[string]*target{}
+	b.needed = map[string]*config.Target{}
 	b.lowered = map[string]*lower.Result{}
 	b.records = map[string]*history.Record{}
 	b.responses = map[string]map[string]string{}
 	b.usage = &usage{client: b.Client}
 	b.tracker = newTracker(b.Emit)
 	var errs []error
+	if b.Lowerer == nil {
+		b.Lower.Foreign = UnderPolicy(b.SourcePolicy)
+		b.Lowerer = lower.NewLowerer(ctx, targets, nil, b.Lower)
+	}
 	for _, t := range targets {
 		b.targets[t.Name] = t
 		if err := b.prepare(t); err != nil {
@@ -85,17 +101,38 @@ func (b *Builder) Prepare(ctx context.Context, targets []*config.Target) error {
 			errs = append(errs, err)
 		}
 	}
+	for _, t := range targets {
+		b.hide(ctx, t.Needs)
+	}
 	return errors.Join(errs...)
+}
+
+// hide introduces the targets that go into others without being solved.
+func (b *Builder) hide(ctx context.Context, needs []graph.ID) {
+	for _, id := range needs {
+		name := string(id)
+		if b.targets[name] != nil || b.needed[name] != nil {
+			continue
+		}
+		t := b.Lowerer.Target(name)
+		b.needed[name] = t
+		if r, err := b.Lowerer.Result(ctx, name); err == nil && r != nil {
+			b.lowered[name] = r
+			b.tracker.addHidden(r)
+			b.hide(ctx, t.Needs)
+		}
+	}
 }
 
 func (b *Builder) prepare(t *config.Target) error {
 	p := &target{}
 	b.plans[t.Name] = p
-	var errs [4]error
+	var errs [5]error
 	p.exports, errs[0] = b.exportsOf(t)
 	p.session, errs[1] = b.attachables(t)
 	p.imports, errs[2] = cache.Imports(t)
 	p.cacheTo, errs[3] = cache.Exports(t)
+	errs[4] = checkPolicy(t)
 	return errors.Join(errs[:]...)
 }
 
@@ -103,16 +140,14 @@ func (b *Builder) prepare(t *config.Target) error {
 // only the engine can lower is left for later; one that stands on a broken
 // target is left alone.
 func (b *Builder) lower(ctx context.Context, t *config.Target) error {
-	parents := map[string]*lower.Result{}
-	for _, id := range t.Needs {
-		p, ok := b.lowered[string(id)]
-		if !ok || p.Foreign != "" && len(p.Platforms) == 0 {
-			return nil
-		}
-		parents[string(id)] = p
+	r, err := b.Lowerer.Result(ctx, t.Name)
+	if _, follows := errors.AsType[*lower.NeedError](err); follows {
+		return nil
 	}
-	r, err := lower.Lower(ctx, t, parents, b.Lower)
-	if err != nil {
+	if err == nil && r != nil {
+		err = checkImplied(t, r)
+	}
+	if err != nil || r == nil {
 		return err
 	}
 	if plat, line, found := r.Unsupported(b.Lower.Workers); found {
@@ -148,6 +183,42 @@ func (b *Builder) Infos(g *graph.Graph) []executor.TargetInfo {
 	return out
 }
 
+// StepTime is how long the step with this vertex digest ran, 0 if it did not.
+func (b *Builder) StepTime(step digest.Digest) time.Duration {
+	k, ok := b.tracker.find(step)
+	if !ok || k.state != executor.Built {
+		return 0
+	}
+	return k.completed.Sub(k.started)
+}
+
+// Image is the manifest or index that was made of a target, nil if none was.
+func (b *Builder) Image(target string) *ocispec.Descriptor {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	desc, err := descriptor(&client.SolveResponse{ExporterResponse: b.responses[target]})
+	if err != nil {
+		return nil
+	}
+	return desc
+}
+
+// Response is what the exporters said of a target.
+func (b *Builder) Response(target string) map[string]string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.responses[target]
+}
+
+// Written are the files that the output o of a target wrote, from its place;
+// nil if it is not a directory.
+func (b *Builder) Written(target string, o config.Output) []string {
+	if p := b.plans[target]; p != nil {
+		return p.exports.written[o.Type+" "+o.Dest]
+	}
+	return nil
+}
+
 // Record is the layer history of a target that was built. The caller must not
 // change it.
 func (b *Builder) Record(target string) (*history.Record, bool) {
@@ -157,26 +228,20 @@ func (b *Builder) Record(target string) (*history.Record, bool) {
 	return rec, ok
 }
 
-// Metadata is what docker buildx writes to --metadata-file: by target, what the
-// exporters said, with values that are JSON decoded.
-func (b *Builder) Metadata() map[string]map[string]any {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	out := map[string]map[string]any{}
-	for name, response := range b.responses {
-		entry := map[string]any{"buildx.build.ref": b.Run + "/" + name}
-		for k, v := range response {
-			if strings.HasPrefix(k, engine.LayersExporter) {
-				continue
-			}
-			entry[k] = decoded(v)
+// Metadata is what docker buildx writes to --metadata-file for a target: what
+// the exporters said, with values that are JSON decoded.
+func Metadata(run string, t *config.Target, response map[string]string) map[string]any {
+	entry := map[string]any{"buildx.build.ref": run + "/" + t.Name}
+	for k, v := range response {
+		if strings.HasPrefix(k, engine.LayersExporter) {
+			continue
 		}
-		if _, made := entry["containerimage.digest"]; made && entry["image.name"] == nil && len(b.targets[name].Tags) > 0 {
-			entry["image.name"] = strings.Join(b.targets[name].Tags, ",")
-		}
-		out[name] = entry
+		entry[k] = decoded(v)
 	}
-	return out
+	if _, made := entry["containerimage.digest"]; made && entry["image.name"] == nil && len(t.Tags) > 0 {
+		entry["image.name"] = strings.Join(t.Tags, ",")
+	}
+	return entry
 }
 
 // decoded is v, or the JSON that v holds in base64.

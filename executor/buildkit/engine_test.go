@@ -22,6 +22,7 @@ import (
 	"github.com/moby/buildkit/client"
 	gwclient "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/session"
+	spb "github.com/moby/buildkit/sourcepolicy/pb"
 	resolverconfig "github.com/moby/buildkit/util/resolver/config"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/tonistiigi/fsutil"
@@ -65,6 +66,7 @@ func serve(args []string) int {
 // A lab is an engine of the test's own, with a mirror of docker.io that has
 // busybox, and a directory to build in.
 type lab struct {
+	policy   *spb.Policy // of all that is built
 	t        *testing.T
 	dir      string
 	engine   *engine.Engine
@@ -75,12 +77,19 @@ type lab struct {
 	events []executor.Event
 
 	kept   *store.Store
-	remote bool // do as if the engine were a buildkitd of somebody else's
+	cache  *config.CacheBlock // nil is none
+	remote bool               // do as if the engine were a buildkitd of somebody else's
 }
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
-	l := &lab{t: t, dir: t.TempDir(), mirror: testkit.NewRegistry(t)}
+	return newLabOn(t, testkit.NewRegistry(t))
+}
+
+// newLabOn is a lab with an engine of its own and a mirror that others have too.
+func newLabOn(t *testing.T, mirror *testkit.Registry) *lab {
+	t.Helper()
+	l := &lab{t: t, dir: t.TempDir(), mirror: mirror}
 	box, err := testkit.Busybox()
 	if err != nil {
 		t.Fatal(err)
@@ -135,8 +144,9 @@ func (l *lab) builder() *Builder {
 	l.t.Cleanup(func() { kept.Close() })
 	l.kept = kept
 	b := &Builder{
-		Keep:   keeper{kept},
-		Client: l.engine.Client(), Address: l.engine.Name(), LookupEnv: os.LookupEnv, Stdout: os.Stdout, Layers: !l.remote,
+		Keep:         keeper{kept},
+		SourcePolicy: l.policy,
+		Client:       l.engine.Client(), Address: l.engine.Name(), LookupEnv: os.LookupEnv, Stdout: os.Stdout, Layers: !l.remote,
 		Lower: lower.Options{Dir: l.dir, RunID: fmt.Sprint(time.Now().UnixNano()), Resolver: res},
 		Emit: func(e executor.Event) {
 			l.mu.Lock()
@@ -146,6 +156,9 @@ func (l *lab) builder() *Builder {
 	}
 	for _, w := range l.engine.Workers() {
 		b.Lower.Workers = append(b.Lower.Workers, gwclient.WorkerInfo{ID: w.ID, Platforms: w.Platforms})
+	}
+	if l.cache != nil {
+		b.Cache = l.shared(b)
 	}
 	return b
 }

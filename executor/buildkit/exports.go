@@ -37,7 +37,8 @@ type exports struct {
 	entries  []client.ExportEntry
 	finish   []func(ctx context.Context, desc *ocispec.Descriptor) (told string, err error)
 	abort    []func()
-	hasImage bool // a manifest comes back
+	hasImage bool                // a manifest comes back
+	written  map[string][]string // files of directories, by type and destination
 }
 
 func (x *exports) add(e client.ExportEntry, finish func(context.Context, *ocispec.Descriptor) (string, error)) {
@@ -119,9 +120,7 @@ func (b *Builder) addExport(x *exports, t *config.Target, o config.Output) error
 	case "tar":
 		return b.addFile(x, t, client.ExporterTar, o.Dest, attrs)
 	case "local":
-		dir := b.path(o.Dest)
-		x.add(client.ExportEntry{Type: client.ExporterLocal, Attrs: attrs, OutputDir: dir}, told("wrote %s", o.Dest))
-		return nil
+		return b.addDirectory(x, o, attrs)
 	}
 	return fmt.Errorf("output type %q is not known; use image, registry, docker, oci, tar, local or cacheonly", o.Type)
 }

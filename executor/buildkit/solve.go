@@ -43,7 +43,11 @@ func (b *Builder) Solve(ctx context.Context, id graph.ID, ready func() error) (e
 		return b.failed(t, nil, err)
 	}
 	s := &solve{b: b, t: t, r: r, plan: b.plans[t.Name], ready: ready}
+	s.findCaches(ctx)
 	resp, err := s.run(ctx)
+	if err != nil {
+		resp, err = s.retry(ctx, err)
+	}
 	if err != nil {
 		for _, abort := range s.plan.exports.abort {
 			abort()
@@ -56,7 +60,11 @@ func (b *Builder) Solve(ctx context.Context, id graph.ID, ready func() error) (e
 	b.mu.Lock()
 	b.responses[t.Name] = resp.ExporterResponse
 	b.mu.Unlock()
-	return s.result(ctx, resp)
+	res, err := s.result(ctx, resp)
+	if err == nil {
+		s.exportCache(ctx)
+	}
+	return res, err
 }
 
 // loweredNow lowers t if that had to wait for the engine's answer to a parent.
@@ -84,6 +92,11 @@ type solve struct {
 	plan  *target
 	ready func() error
 	held  error // why nothing may be exported
+	told  bool  // ready was called
+
+	imports []client.CacheOptionsEntry // caches to read
+	shared  []client.CacheOptionsEntry // those of them that the cache block stands for
+	anew    bool                       // no step is taken from a cache
 
 	layers map[string][]engine.Layer // by platform, if the engine told
 
@@ -101,10 +114,11 @@ func (s *solve) run(ctx context.Context) (*client.SolveResponse, error) {
 		LocalMounts:         mounts,
 		OCIStores:           maps.Clone(s.r.Stores),
 		SharedKey:           "strata",
-		CacheImports:        s.plan.imports,
+		CacheImports:        s.imports,
 		CacheExports:        s.plan.cacheTo,
 		Session:             append([]session.Attachable(nil), s.plan.session...),
 		AllowedEntitlements: s.b.Entitlements,
+		SourcePolicy:        s.b.SourcePolicy,
 		FrontendAttrs:       map[string]string{},
 		Internal:            !s.inEngine() && s.b.Docker == nil,
 	}
@@ -195,12 +209,22 @@ func (s *solve) build(ctx context.Context, gw gwclient.Client) (*gwclient.Result
 	if err := evaluate(ctx, res); err != nil {
 		return nil, err
 	}
-	if s.r.Foreign != "" {
+	if s.r.Foreign != "" && !s.told {
 		if err := s.adopt(res); err != nil {
 			return nil, err
 		}
 	}
-	if s.held = s.ready(); s.held != nil {
+	if s.b.Unchanged != nil {
+		if err := s.b.Unchanged(ctx, s.t.Name); err != nil {
+			s.held = err
+			return nil, err
+		}
+	}
+	if !s.told { // by a solve that failed afterwards
+		s.told = true
+		s.held = s.ready()
+	}
+	if s.held != nil {
 		return nil, s.held
 	}
 	return res, nil
@@ -231,7 +255,11 @@ func (s *solve) definitions(ctx context.Context, gw gwclient.Client) (*gwclient.
 	for i, p := range s.r.Platforms {
 		g.Go(func() error {
 			var err error
-			refs[i], err = solveDef(gctx, gw, p.Def, imports)
+			def := p.Def
+			if s.anew {
+				def = marked(def, true)
+			}
+			refs[i], err = solveDef(gctx, gw, def, imports)
 			return err
 		})
 	}
@@ -299,6 +327,10 @@ func (s *solve) frontend(ctx context.Context, gw gwclient.Client) (*gwclient.Res
 		FrontendInputs: map[string]*pb.Definition{},
 		CacheImports:   imports,
 	}
+	if s.anew {
+		req.FrontendOpt = maps.Clone(req.FrontendOpt)
+		req.FrontendOpt["no-cache"] = "" // all stages
+	}
 	if s.r.Builtin != "" { // "you have been forwarded to": it is not fetched
 		req.FrontendOpt = maps.Clone(req.FrontendOpt)
 		req.FrontendOpt["cmdline"] = s.r.Builtin
@@ -338,9 +370,9 @@ func (s *solve) adopt(res *gwclient.Result) error {
 		}
 		out = append(out, one)
 	}
-	s.b.mu.Lock()
-	defer s.b.mu.Unlock()
-	return s.r.Adopt(out, res.Ref == nil, res.Metadata, s.b.Lower)
+	return s.b.Lowerer.Adopt(s.t.Name, func(r *lower.Result) error {
+		return r.Adopt(out, res.Ref == nil, res.Metadata, s.b.Lower)
+	})
 }
 
 // result finishes the exports and reads what was made.

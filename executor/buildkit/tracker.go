@@ -22,10 +22,12 @@ const logLimit = 256 << 10
 type tracker struct {
 	emit func(executor.Event)
 
-	mu    sync.Mutex
-	steps map[digest.Digest]*tracked
-	named map[string]map[string]digest.Digest // target -> front end's vertex name -> digest
-	layer map[string][]string                 // lower.Entry.Layer -> targets whose image has it
+	mu     sync.Mutex
+	steps  map[digest.Digest]*tracked
+	named  map[string]map[string]digest.Digest // target -> front end's vertex name -> digest
+	order  []string                            // targets, in graph order
+	unread map[string]bool                     // caches of which was told that they are not read
+	layer  map[string][]string                 // lower.Entry.Layer -> targets whose image has it
 }
 
 // A tracked is one vertex and what is known of it.
@@ -44,10 +46,28 @@ type tracked struct {
 
 func newTracker(emit func(executor.Event)) *tracker {
 	return &tracker{
-		emit:  emit,
-		steps: map[digest.Digest]*tracked{},
-		named: map[string]map[string]digest.Digest{},
-		layer: map[string][]string{},
+		emit:   emit,
+		steps:  map[digest.Digest]*tracked{},
+		named:  map[string]map[string]digest.Digest{},
+		layer:  map[string][]string{},
+		unread: map[string]bool{},
+	}
+}
+
+// addHidden introduces a target that is not solved by itself but goes into others
+// that are: its steps are shown only if they take long or fail.
+func (t *tracker) addHidden(r *lower.Result) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range r.Platforms {
+		for _, s := range p.Steps {
+			if _, ok := t.steps[s.Digest]; ok {
+				continue
+			}
+			step := stepOf(r, s, 0)
+			step.Number, step.Internal = 0, true
+			t.steps[s.Digest] = &tracked{step: step, source: s.Source, targets: []string{r.Target}}
+		}
 	}
 }
 
@@ -55,6 +75,7 @@ func newTracker(emit func(executor.Event)) *tracker {
 func (t *tracker) add(r *lower.Result) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.order = append(t.order, r.Target)
 	names := map[string]digest.Digest{}
 	t.named[r.Target] = names
 	total := r.StepCount()
@@ -145,6 +166,7 @@ func (t *tracker) update(target string, s *client.SolveStatus) {
 }
 
 func (t *tracker) vertex(target string, v *client.Vertex) {
+	v = t.missed(target, v)
 	k := t.lookup(target, v.Digest, v.Name)
 	state := stateOf(v)
 	if v.Started != nil && (k.started.IsZero() || v.Started.Before(k.started)) {
@@ -189,8 +211,12 @@ func stateOf(v *client.Vertex) executor.State {
 }
 
 // supersedes reports whether a step in state was may still become now: what was
-// built in this run stays built when a later target finds it in the cache.
+// built in this run stays built when a later target finds it in the cache, and
+// what was cached stays cached when its layer is fetched.
 func supersedes(now, was executor.State) bool {
+	if was == executor.Cached && now == executor.Built {
+		return false // its layer was fetched later, which BuildKit tells like this
+	}
 	rank := func(s executor.State) int {
 		switch s {
 		case executor.Running:

@@ -24,12 +24,18 @@ var allowed = map[string][]string{
 	"store":             {"registry"},
 	"history":           {"registry", "store"},
 	"lower":             {"config", "graph"},
-	"cache":             {"config", "graph"},
+	"cache":             {"cache/index", "config", "graph"},
+	"plan":              {"cache", "cache/files", "cache/index", "config", "graph", "lower"},
+	"delivery":          {"cache/index", "config", "plan", "registry", "store"},
+	"cache/index":       {"registry"},
+	"cache/server":      {},
+	"cache/files":       {},
 	"lint":              {"cache", "config", "graph", "lower"},
 	"draft":             {"config"},
 	"executor":          {"graph"},
 	"executor/buildkit": {"cache", "config", "engine", "executor", "graph", "history", "lower"},
-	"report":            {"executor", "history"},
+	"report":            {"executor", "history", "plan"},
+	"watch":             {},
 	"internal/testkit":  {},
 	"internal/layers":   {},
 }
@@ -37,6 +43,7 @@ var allowed = map[string][]string{
 // spoken says which packages alone may import a library.
 var spoken = map[string][]string{
 	"github.com/spf13/cobra":                               {"cmd/strata"},
+	"github.com/fsnotify/fsnotify":                         {"watch"},
 	"github.com/hashicorp/hcl/v2/hclparse":                 {"config"},
 	"github.com/hashicorp/hcl/v2/hclsyntax":                {"config"},
 	"github.com/moby/buildkit/client":                      {"cache", "engine", "executor/buildkit", "internal/testkit"},

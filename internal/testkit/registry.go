@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -31,6 +32,7 @@ type Registry struct {
 	server *httptest.Server
 
 	mu       sync.Mutex
+	conns    int
 	requests []string
 	faults   []Fault
 	user     string
@@ -41,11 +43,15 @@ type Registry struct {
 type Fault struct {
 	// Match is matched against "METHOD /path", as in Requests.
 	Match *regexp.Regexp
+	// Skip is how many matching requests are let through first.
+	Skip int
 	// Times is how many requests are answered; after that the fault is gone.
 	// 0 means all.
 	Times int
 	// Handler answers. nil breaks the connection.
 	Handler http.HandlerFunc
+	// Wrap, if set, answers with the help of the registry, instead of Handler.
+	Wrap func(registry http.Handler) http.Handler
 }
 
 // Status is a fault that answers requests matching pattern with status.
@@ -80,7 +86,15 @@ func StartRegistry() *Registry {
 	}}
 	config.HTTP.Secret = "the uploads of one test"
 	r := &Registry{app: handlers.NewApp(context.Background(), config)}
-	r.server = httptest.NewServer(r.middleware(r.app))
+	r.server = httptest.NewUnstartedServer(r.middleware(r.app))
+	r.server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.conns++
+		}
+	}
+	r.server.Start()
 	r.Host = strings.TrimPrefix(r.server.URL, "http://")
 	return r
 }
@@ -118,6 +132,17 @@ func (r *Registry) Inject(faults ...Fault) {
 	r.faults = append(r.faults, faults...)
 }
 
+// Heal takes all faults away.
+func (r *Registry) Heal() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.faults = nil
+}
+
+// Handler answers like a registry without faults, for a Fault that changes only
+// a part of an answer.
+func (r *Registry) Handler() http.Handler { return r.app }
+
 // Requests lists what was asked so far, as "METHOD /path", oldest first,
 // requests that a fault answered included.
 func (r *Registry) Requests() []string {
@@ -135,6 +160,14 @@ func (r *Registry) Count(pattern string) int {
 		}
 	}
 	return n
+}
+
+// Connections is how many connections were opened to the registry so far, those
+// of the test itself included.
+func (r *Registry) Connections() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.conns
 }
 
 // Forget empties Requests.
@@ -186,6 +219,8 @@ func (r *Registry) middleware(next http.Handler) http.Handler {
 		}
 		fault, login := r.record(req)
 		switch {
+		case fault != nil && fault.Wrap != nil:
+			fault.Wrap(next).ServeHTTP(w, req)
 		case fault != nil && fault.Handler == nil:
 			panic(http.ErrAbortHandler)
 		case fault != nil:
@@ -213,6 +248,10 @@ func (r *Registry) record(req *http.Request) (fault *Fault, login bool) {
 	for i := range r.faults {
 		f := r.faults[i]
 		if !f.Match.MatchString(line) {
+			continue
+		}
+		if f.Skip > 0 {
+			r.faults[i].Skip--
 			continue
 		}
 		if f.Times == 1 {

@@ -3,6 +3,7 @@ package run
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestRun(t *testing.T) {
@@ -12,6 +13,17 @@ func TestRun(t *testing.T) {
 	}
 	r = Run("", "sh", "-c", "echo first >&2; echo last >&2; exit 3")
 	if r.Err == nil || !strings.HasSuffix(r.Err.Error(), "exit status 3: last") {
+		t.Errorf("got %v", r.Err)
+	}
+}
+
+func TestCommand(t *testing.T) {
+	r := Command{Words: []string{"sh", "-c", "echo $WORD; echo e >&2"}, Env: []string{"WORD=w"}}.Run(t.Context())
+	if r.Err != nil || string(r.Out) != "w\n" || string(r.Errs) != "e\n" {
+		t.Errorf("got %+v", r)
+	}
+	r = Command{Words: []string{"sleep", "3600"}, Limit: time.Millisecond}.Run(t.Context())
+	if r.Err == nil || !strings.HasSuffix(r.Err.Error(), "not done after 1ms") {
 		t.Errorf("got %v", r.Err)
 	}
 }

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/strata-build/strata/cache/index"
+)
+
+// A planIndex is the index of results as a plan sees it: first what this machine
+// knows, then what the shared repository does.
+type planIndex struct {
+	local   *index.Local
+	remote  *index.Remote // nil if nothing is shared
+	project string
+	scopes  []string // of the remote, in the order they are read
+	loaded  atomic.Bool
+	load    sync.Once // the remote's snapshots are read when first needed
+}
+
+func newPlanIndex(a *app, project string) *planIndex {
+	local := index.OpenLocal(index.DefaultDir(a.lookupEnv), index.LocalOptions{Warn: a.warn})
+	a.onClose(local.Close)
+	return &planIndex{local: local, project: project}
+}
+
+// Get implements plan.Index.
+func (x *planIndex) Get(ctx context.Context, fp index.Fingerprint, target string) (index.Entry, bool) {
+	if e, ok := x.local.Find(fp, x.project, target); ok {
+		return e, true
+	}
+	if x.remote == nil {
+		return index.Entry{}, false
+	}
+	x.load.Do(func() { x.remote.Load(ctx); x.loaded.Store(true) })
+	return x.remote.Get(ctx, fp)
+}
+
+// Last implements plan.Index.
+func (x *planIndex) Last(target string) (index.Entry, bool) {
+	if e, ok := x.local.Latest(x.project, target); ok || !x.loaded.Load() {
+		return e, ok
+	}
+	for _, scope := range x.scopes {
+		if e, ok := x.remote.Latest(scope, target); ok {
+			return e, true
+		}
+	}
+	return index.Entry{}, false
+}
+
+// Detail implements plan.Index.
+func (x *planIndex) Detail(ctx context.Context, e index.Entry) (index.Detail, bool) {
+	if d, ok := x.local.Detail(e); ok || x.remote == nil {
+		return d, ok
+	}
+	return x.remote.Detail(ctx, e)
+}
+
+// Tree implements plan.Index.
+func (x *planIndex) Tree(ctx context.Context, e index.Entry, digest string) ([]byte, bool) {
+	if data, ok := x.local.Tree(digest); ok || x.remote == nil {
+		return data, ok
+	}
+	return x.remote.Tree(ctx, e, digest)
+}
+
+// put keeps a success, here and where it is shared.
+func (x *planIndex) put(ctx context.Context, e index.Entry, d *index.Detail, trees [][]byte) error {
+	err := x.local.Put(ctx, e, d, trees...)
+	if x.remote != nil {
+		shared := e
+		shared.Project = "" // a directory of this machine
+		x.remote.Put(ctx, shared, d, trees...)
+	}
+	return err
+}
+
+// flush completes what was shared.
+func (x *planIndex) flush(ctx context.Context) {
+	if x.remote != nil {
+		x.remote.Flush(ctx)
+	}
+}

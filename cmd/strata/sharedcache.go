@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"path/filepath"
+	"strings"
+
+	digest "github.com/opencontainers/go-digest"
+	"github.com/spf13/pflag"
+
+	"github.com/strata-build/strata/cache"
+	"github.com/strata-build/strata/cache/index"
+	"github.com/strata-build/strata/config"
+)
+
+// sharedOptions are the flags that overrule the cache block of a build file.
+type sharedOptions struct {
+	repository string
+	scopes     []string
+	write      bool
+	off        bool
+	flagSet    *pflag.FlagSet
+}
+
+func (o *sharedOptions) flags(f *pflag.FlagSet) {
+	f.StringVar(&o.repository, "cache-repository", "", "share what was built, and its layers, below this `repository`; wins over the cache block")
+	f.StringArrayVar(&o.scopes, "cache-scope", nil, "read this scope of the shared cache, such as a branch; the first one is written; repeatable `name`")
+	f.BoolVar(&o.write, "cache-write", false, "write what was built to the shared cache")
+	f.BoolVar(&o.off, "no-remote-cache", false, "neither read nor write the shared cache")
+	o.flagSet = f
+}
+
+// block is the shared cache that counts, nil if there is none.
+func (o *sharedOptions) block(cfg *config.Config) (*config.CacheBlock, error) {
+	if o.off {
+		return nil, nil
+	}
+	var write *bool
+	if o.flagSet != nil && o.flagSet.Changed("cache-write") {
+		write = &o.write
+	}
+	block, err := config.ParseCacheBlock(cfg.Cache, o.repository, o.scopes, write)
+	if err != nil {
+		return nil, usageError("the shared cache: %w", err)
+	}
+	return block, nil
+}
+
+// openShared opens the shared cache of the run, if it has one.
+func (p *planning) openShared(opts *sharedOptions) error {
+	block, err := opts.block(p.cfg)
+	if err != nil || block == nil {
+		return err
+	}
+	remote := index.RemoteOptions{Write: block.Write, Warn: p.warn}
+	verify, err := p.publicKeys(block)
+	if err != nil {
+		return err
+	}
+	for i, s := range block.Scopes {
+		scope := index.Scope{Name: s.Name, Repository: cache.Repository(block, s)}
+		if i > 0 || !block.Write || block.Sign != "" { // what this run writes it may read unsigned
+			scope.Keys = verify
+		}
+		remote.Scopes = append(remote.Scopes, scope)
+		p.scopes = append(p.scopes, s.Name)
+	}
+	if block.Sign != "" && block.Write {
+		if remote.Sign, err = p.privateKey(block.Sign); err != nil {
+			return err
+		}
+	}
+	r, err := index.NewRemote(p.client, remote)
+	if err != nil {
+		return usageError("the shared cache: %w", err)
+	}
+	p.index.remote = r
+	for _, s := range block.Scopes {
+		p.index.scopes = append(p.index.scopes, s.Name)
+	}
+	p.shared = cache.NewShared(block, p.probe, func(text string) { p.warn(errors.New(text)) })
+	return nil
+}
+
+// probe looks for a reference of the layer cache.
+func (p *planning) probe(ctx context.Context, ref string) (cache.Found, bool, error) {
+	m, found, err := p.client.HeadDigest(ctx, ref)
+	return cache.Found{Digest: digest.Digest(m.Digest), Size: m.Size}, found, err
+}
+
+// keyFile is where a key of the build file is: in a file, or in a variable of
+// the environment, env://NAME.
+func (p *planning) keyFile(source string) string {
+	if filepath.IsAbs(source) || strings.HasPrefix(source, "env://") {
+		return source
+	}
+	return filepath.Join(p.cfg.Dir, source)
+}
+
+func (p *planning) publicKeys(block *config.CacheBlock) ([]ed25519.PublicKey, error) {
+	var keys []ed25519.PublicKey
+	for _, source := range block.Verify {
+		list, err := index.ReadPublicKeys(p.keyFile(source), p.app.lookupEnv)
+		if err != nil {
+			return nil, usageError("the key that verifies the shared cache: %w", err)
+		}
+		keys = append(keys, list...)
+	}
+	return keys, nil
+}
+
+func (p *planning) privateKey(source string) (ed25519.PrivateKey, error) {
+	key, err := index.ReadSigningKey(p.keyFile(source), p.app.lookupEnv)
+	if err != nil {
+		return nil, usageError("the key that signs the shared cache: %w", err)
+	}
+	return key, nil
+}

@@ -1,0 +1,4 @@
+cache { # ERROR: Missing attribute
+  scopes = ["main"]
+}
+target "default" {}

@@ -1,0 +1,164 @@
+package plan
+
+import (
+	"context"
+	"io/fs"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/strata-build/strata/cache/files"
+)
+
+// listing reads "a dir/ dir/b link>a": names of files, directories and links.
+func listing(text string) []files.File {
+	var out []files.File
+	for _, word := range strings.Fields(text) {
+		name, link, isLink := strings.Cut(word, ">")
+		f := files.File{Path: strings.TrimSuffix(name, "/"), Digest: "sha256:" + word, Link: link}
+		if isLink {
+			f.Mode = uint32(fs.ModeSymlink)
+		}
+		if strings.HasSuffix(name, "/") {
+			f.Mode = uint32(fs.ModeDir)
+		}
+		out = append(out, f)
+	}
+	slices.SortFunc(out, func(a, b files.File) int { return strings.Compare(a.Path, b.Path) })
+	return out
+}
+
+func paths(list []files.File) string {
+	var out []string
+	for _, f := range list {
+		out = append(out, f.Path)
+	}
+	return strings.Join(out, " ")
+}
+
+const (
+	plainFiles  = "a a.go ab b.go sub/ sub/a sub/x.go sub/deep/ sub/deep/z"
+	linkedFiles = "a dir/ dir/a dir/in>../a dlink>dir file>a loop>loop out>../../etc abs>/dir/a twice>dlink nowhere>gone"
+)
+
+func TestTake(t *testing.T) {
+	for _, tt := range []struct{ files, src, want string }{
+		{plainFiles, "a", "a"},
+		{plainFiles, "sub", "sub sub/a sub/deep sub/deep/z sub/x.go"},
+		{plainFiles, "sub/deep", "sub/deep sub/deep/z"},
+		{plainFiles, "*.go", "a.go b.go"},
+		{plainFiles, "s*", "sub sub/a sub/deep sub/deep/z sub/x.go"},
+		{plainFiles, "*/*.go", "sub/x.go"},
+		{plainFiles, "sub/d*p/z", "sub/deep/z"},
+		{plainFiles, "none", "all"},
+		{plainFiles, "*.md", "all"},
+		{plainFiles, "[", "all"},
+
+		{linkedFiles, "a", "a"},
+		{linkedFiles, "dir", "dir dir/a dir/in"}, // links in it are copied as links
+		{linkedFiles, "dir/a", "dir/a"},
+		{linkedFiles, "file", "all"},
+		{linkedFiles, "dir/in", "all"},
+		{linkedFiles, "dlink", "all"},
+		{linkedFiles, "dlink/a", "all"},
+		{linkedFiles, "loop", "all"},
+		{linkedFiles, "out/passwd", "all"},
+		{linkedFiles, "*", "all"},
+		{linkedFiles, "d*/a", "all"},
+		{linkedFiles, "dir/*", "all"},
+	} {
+		list := listing(tt.files)
+		taken, ok := take(list, tt.src)
+		got := paths(taken)
+		if !ok {
+			got = "all"
+		}
+		if got != tt.want {
+			t.Errorf("of %q %q takes %q, want %q", tt.files, tt.src, got, tt.want)
+		}
+	}
+}
+
+// TestRelevantIsWhatUsesTake adds up uses.
+func TestRelevantIsWhatUsesTake(t *testing.T) {
+	for _, tt := range []struct{ files, uses, want string }{
+		{plainFiles, "a sub/deep", "a sub/deep sub/deep/z"},
+		{plainFiles, "*.go a.go", "a.go b.go"},
+		{linkedFiles, "a", "a"},
+		{linkedFiles, "a file", paths(listing(linkedFiles))},
+	} {
+		if got := paths(relevant(listing(tt.files), strings.Fields(tt.uses))); got != tt.want {
+			t.Errorf("of %q uses %q take %q, want %q", tt.files, tt.uses, got, tt.want)
+		}
+	}
+	if got := relevant(listing(plainFiles), []string{"a", ""}); len(got) != len(listing(plainFiles)) {
+		t.Errorf("all takes %q", paths(got))
+	}
+}
+
+// TestCountsHasAllThatIsTaken checks that a change of anything that is taken, of
+// a parent that may become a link, and of what may come to match, counts.
+func TestCountsHasAllThatIsTaken(t *testing.T) {
+	for _, tt := range []struct {
+		src, file string
+		want      bool
+	}{
+		{"", "anything", true}, {"a", "a", true}, {"a", "b", false}, {"a/b", "a", true}, {"a/b", "a/c", false}, {"a/b", "a/b/c", true},
+		{"*.go", "new.go", true}, {"*.go", "new.md", false}, {"*/x", "d", true}, {"a", "ab", false},
+	} {
+		tree := Tree{Uses: []string{tt.src}}
+		if got := tree.Counts(tt.file); got != tt.want {
+			t.Errorf("a change of %q counts for %q: %t, want %t", tt.file, tt.src, got, tt.want)
+		}
+	}
+}
+
+// A fakeFiles has one listing for every set, and counts how often it is asked.
+type fakeFiles struct {
+	list  []files.File
+	tree  files.Tree
+	lists int
+}
+
+func (f *fakeFiles) Digest(context.Context, files.Set) (*files.Tree, error) { return &f.tree, nil }
+
+func (f *fakeFiles) List(context.Context, files.Set) ([]files.File, error) {
+	f.lists++
+	return f.list, nil
+}
+
+type fakeMemo map[string][]byte
+
+func (m fakeMemo) Load(key string) ([]byte, bool) { v, ok := m[key]; return v, ok }
+func (m fakeMemo) Store(key string, value []byte) { m[key] = value }
+
+func TestSelectedIsFoundAnewOnlyWhenTheSetHasChanged(t *testing.T) {
+	f := &fakeFiles{list: listing(plainFiles), tree: files.Tree{Digest: "sha256:1"}}
+	p := &Planner{Files: f, Memo: fakeMemo{}}
+	tree := &Tree{Set: files.Set{Dir: "/d"}, Name: "d", Tree: &f.tree}
+	ask := func(want int, src string) string {
+		t.Helper()
+		d, err := p.selected(t.Context(), tree, src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.lists != want {
+			t.Errorf("the files were listed %d times, want %d", f.lists, want)
+		}
+		return d
+	}
+	a := ask(1, "a")
+	if again := ask(1, "a"); again != a {
+		t.Errorf("the memo gives %s, want %s", again, a)
+	}
+	if sub := ask(2, "sub"); sub == a {
+		t.Error("two selections have one digest")
+	}
+	f.list, f.tree.Digest = listing(plainFiles+" new"), "sha256:2"
+	if again := ask(3, "a"); again != a {
+		t.Error("a file that is not taken changes the digest")
+	}
+	if whole := ask(3, ""); whole != "sha256:2" {
+		t.Errorf("all of it is %s", whole)
+	}
+}
