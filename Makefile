@@ -5,7 +5,7 @@
 # Both need root, Go, git, gcc and make; what else is missing they set up.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test fuzz lint bench bench-language bench-builds release clean
+.PHONY: help setup build demo test fuzz soundness lint bench bench-language bench-builds release clean
 
 goroot = $(shell go env GOROOT)
 strata = GOROOT=$(goroot) bin/strata
@@ -31,6 +31,12 @@ test: ## vet, and run every test with the race detector
 
 fuzz: ## run every fuzz target for FUZZTIME (60s)
 	scripts/fuzz.sh $(FUZZTIME)
+
+soundness: setup ## compare EDITS planned builds with clean ones, 5000 if not told; SEED makes them again
+	go test ./e2e/soundness -v -count=1 -timeout 0 -args -edits $(EDITS) -seed $(SEED)
+
+EDITS = 5000
+SEED = 0
 
 lint: ## run golangci-lint
 	go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(golangci) run

@@ -25,7 +25,7 @@ const (
 	patience = 5 * time.Second
 	// maxImports bounds how many caches one solve reads: BuildKit asks each of
 	// them for each step.
-	maxImports = 16
+	maxImports = 6
 )
 
 // A Found is a reference that is there.

@@ -104,15 +104,17 @@ func port(ts *testscript.TestScript, neg bool, args []string) {
 // registry is the script command for the registry at $REGISTRY_HOST:
 //
 //	registry count PATTERN N         fails unless N requests matched PATTERN
-//	registry fault PATTERN N STATUS  answers the next N such requests with STATUS
+//	registry fault PATTERN N STATUS  answers the next N such requests with STATUS, all if N is 0
 //	registry login USER PASSWORD     asks for this account from now on
+//	registry down                    closes the port, for good
+//	registry heal                    takes all faults away
 //	registry forget                  starts counting again
 //
 // PATTERN is a regular expression over "METHOD /path".
 func registry(ts *testscript.TestScript, neg bool, args []string) {
 	r := ts.Value(registryKey{}).(*testkit.Registry)
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: registry count|fault|login|forget")
+		ts.Fatalf("usage: registry count|down|fault|heal|login|forget")
 	}
 	switch verb, args := args[0], args[1:]; {
 	case verb == "count" && len(args) == 2:
@@ -123,6 +125,10 @@ func registry(ts *testscript.TestScript, neg bool, args []string) {
 		r.Inject(testkit.Status(args[0], number(ts, args[1]), number(ts, args[2])))
 	case verb == "login" && len(args) == 2:
 		r.RequireLogin(args[0], args[1])
+	case verb == "down" && len(args) == 0:
+		r.Down()
+	case verb == "heal" && len(args) == 0:
+		r.Heal()
 	case verb == "forget" && len(args) == 0:
 		r.Forget()
 	default:

@@ -61,10 +61,12 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":    exits,
 			"get":      get,
+			"image":    image,
 			"login":    login,
 			"port":     port,
 			"post":     post,
 			"registry": registry,
+			"sent":     sent,
 			"signal":   signal,
 		},
 	})

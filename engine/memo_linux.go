@@ -89,7 +89,9 @@ func (i *pinnedImporter) Resolve(ctx context.Context, _ ocispec.Descriptor, id s
 		if err != nil {
 			return nil, err
 		}
-		cm = translator{cm}
+		if cm, err = newTranslator(cm); err != nil {
+			return nil, err
+		}
 		i.m.known.Add(i.ref, imported{desc, cm})
 		return cm, nil
 	})

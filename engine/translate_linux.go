@@ -1,6 +1,9 @@
 package engine
 
 import (
+	"weak"
+
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/moby/buildkit/solver"
 	digest "github.com/opencontainers/go-digest"
 )
@@ -15,33 +18,47 @@ import (
 // a step of a target would run again whenever the layers of its parent came out
 // of the parent's cache in a solve before (docker/buildx#414). Here every key of
 // an input will do, as it does in a query.
-type translator struct{ solver.CacheManager }
+//
+// A cache that was imported never changes, and neither does a key, so what a
+// key is called is found out once. Keys of solves that are over can be freed.
+type translator struct {
+	solver.CacheManager
+	known *lru.Cache[weak.Pointer[solver.CacheKey], []*solver.CacheKey]
+}
+
+// maxWords is how many keys of other caches one cache remembers.
+const maxWords = 8192
+
+func newTranslator(cm solver.CacheManager) (solver.CacheManager, error) {
+	known, err := lru.New[weak.Pointer[solver.CacheKey], []*solver.CacheKey](maxWords)
+	return translator{cm, known}, err
+}
 
 // Query finds the results of an operation on deps.
 func (t translator) Query(deps []solver.CacheKeyWithSelector, input solver.Index, dgst digest.Digest, output solver.Index) ([]*solver.CacheKey, error) {
-	w := words{t.CacheManager, map[*solver.CacheKey][]*solver.CacheKey{}}
-	all, err := w.expand(deps)
+	all, err := t.expand(deps)
 	if err != nil {
 		return nil, err
 	}
 	return t.CacheManager.Query(all, input, dgst, output)
 }
 
-// words are what a cache calls keys of others.
-type words struct {
-	cache solver.CacheManager
-	known map[*solver.CacheKey][]*solver.CacheKey
-}
-
 // expand is deps, and the same in the words of the cache.
-func (w words) expand(deps []solver.CacheKeyWithSelector) ([]solver.CacheKeyWithSelector, error) {
+func (t translator) expand(deps []solver.CacheKeyWithSelector) ([]solver.CacheKeyWithSelector, error) {
 	out := deps[:len(deps):len(deps)]
+	type word struct{ id, selector string }
+	seen := map[word]bool{}
 	for _, d := range deps {
-		same, err := w.of(d.CacheKey.CacheKey)
+		same, err := t.of(d.CacheKey.CacheKey)
 		if err != nil {
 			return nil, err
 		}
 		for _, k := range same {
+			w := word{k.ID, d.Selector.String()}
+			if seen[w] {
+				continue
+			}
+			seen[w] = true
 			out = append(out, solver.CacheKeyWithSelector{Selector: d.Selector, CacheKey: solver.ExportableCacheKey{CacheKey: k}})
 		}
 	}
@@ -50,18 +67,26 @@ func (w words) expand(deps []solver.CacheKeyWithSelector) ([]solver.CacheKeyWith
 
 // of lists the keys in the cache for the operation that k is the key of: those
 // that the operation has on every one of its inputs.
-func (w words) of(k *solver.CacheKey) ([]*solver.CacheKey, error) {
-	if same, ok := w.known[k]; ok {
+func (t translator) of(k *solver.CacheKey) ([]*solver.CacheKey, error) {
+	at := weak.Make(k)
+	if same, ok := t.known.Get(at); ok {
 		return same, nil
 	}
-	w.known[k] = nil
+	same, err := t.find(k)
+	if err == nil {
+		t.known.Add(at, same)
+	}
+	return same, err
+}
+
+func (t translator) find(k *solver.CacheKey) ([]*solver.CacheKey, error) {
 	var same []*solver.CacheKey
 	for i, alternatives := range k.Deps() {
-		all, err := w.expand(alternatives)
+		all, err := t.expand(alternatives)
 		if err != nil || len(all) == 0 {
 			return nil, err
 		}
-		found, err := w.cache.Query(all, solver.Index(i), k.Digest(), k.Output())
+		found, err := t.CacheManager.Query(all, solver.Index(i), k.Digest(), k.Output())
 		if err != nil {
 			return nil, err
 		}
@@ -72,7 +97,6 @@ func (w words) of(k *solver.CacheKey) ([]*solver.CacheKey, error) {
 			return nil, nil
 		}
 	}
-	w.known[k] = same
 	return same, nil
 }
 

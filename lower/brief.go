@@ -49,6 +49,7 @@ type Brief struct {
 	Warnings []Warning   `json:"warnings,omitempty"`
 	Inputs   []Input     `json:"inputs,omitempty"` // what Shape is made of, for people
 	Steps    int         `json:"steps,omitempty"`  // numbered steps
+	Layers   []string    `json:"layers,omitempty"` // keys of the images' layers, see Result.layerKeys
 
 	places []Place // of warnings, see WarningPlace
 }
@@ -91,6 +92,9 @@ func (r *Result) brief() (*Brief, error) {
 		return nil, err
 	}
 	b.Shape, b.Locals, b.Uses = shape, s.locals, s.uses
+	if b.Layers, err = r.layerKeys(); err != nil {
+		return nil, err
+	}
 	slices.Sort(s.unpinned)
 	b.Unpinned = slices.Compact(s.unpinned)
 	b.Inputs = slices.Concat(r.argInputs(), r.baseInputs(), r.stepInputs(s), r.configInputs())
@@ -175,7 +179,24 @@ func (r *Result) fromPlace(ref string) string {
 			}
 		}
 	}
-	return r.Source.Place(0).String()
+	return r.Source.Place(onlyVariableFrom(r.Source.Data)).String()
+}
+
+// onlyVariableFrom is the line of the one FROM instruction that names its image
+// by an argument, 0 if there is none or more than one.
+func onlyVariableFrom(dockerfile []byte) int {
+	found := 0
+	for i, line := range strings.Split(string(dockerfile), "\n") {
+		words := strings.Fields(line)
+		if len(words) < 2 || !strings.EqualFold(words[0], "FROM") || !strings.Contains(line, "$") {
+			continue
+		}
+		if found != 0 {
+			return 0
+		}
+		found = i + 1
+	}
+	return found
 }
 
 // stepInputs are the target's own steps, each without what it needs.

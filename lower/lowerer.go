@@ -32,6 +32,7 @@ type Memo interface {
 type Lowerer struct {
 	opts    Options
 	memo    Memo
+	order   []string
 	targets map[string]*config.Target
 	briefs  map[string]func() (*Brief, error)
 
@@ -52,6 +53,7 @@ func NewLowerer(ctx context.Context, targets []*config.Target, memo Memo, opts O
 		targets: map[string]*config.Target{}, briefs: map[string]func() (*Brief, error){}, results: map[string]*outcome{},
 	}
 	for _, t := range targets {
+		l.order = append(l.order, t.Name)
 		l.targets[t.Name] = t
 		l.briefs[t.Name] = sync.OnceValues(func() (*Brief, error) { return l.newBrief(ctx, t) })
 	}
@@ -69,6 +71,9 @@ func (e *NeedError) Error() string {
 // Brief returns what there is to know of a target. Errors are those of [Lower],
 // or a *NeedError.
 func (l *Lowerer) Brief(name string) (*Brief, error) { return l.briefs[name]() }
+
+// Targets are the names of all targets, in the order they were given.
+func (l *Lowerer) Targets() []string { return l.order }
 
 // Target is the target called name, nil if there is none.
 func (l *Lowerer) Target(name string) *config.Target { return l.targets[name] }
@@ -179,7 +184,7 @@ func requestHash(req *Request) string {
 
 // memoVersion changes when a brief, or what lowering makes of the same input,
 // does.
-const memoVersion = "6 buildkit 0.34.2"
+const memoVersion = "7 buildkit 0.34.2"
 
 // key names all that a brief is made from, but for files and images; these are
 // noted in the brief.

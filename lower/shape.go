@@ -50,6 +50,7 @@ type shaper struct {
 	locals   []Local
 	dirs     map[string]string // local name -> directory
 	numbers  map[string]int    // key of a Local -> its place in locals
+	byDir    bool              // local sources are named and not numbered, to compare targets
 	uses     []Use
 	used     map[Use]bool
 	parents  map[digest.Digest]bool // vertices of needed targets
@@ -186,6 +187,9 @@ func (s *shaper) local(src *pb.SourceOp, name string) (int, error) {
 		s.locals = append(s.locals, l)
 	}
 	src.Identifier = "local://" + strconv.Itoa(n)
+	if s.byDir {
+		src.Identifier = "local://" + sum([]byte(l.key()))
+	}
 	return n, nil
 }
 

@@ -235,8 +235,8 @@ func (e *effects) takes(ctx context.Context, set files.Set, src, rel string) (bo
 	if err != nil {
 		return false, err
 	}
-	_, exact := take(list, src)
-	return !exact, nil
+	selections := expand(list, src)
+	return selections == nil || len(matching([]files.File{{Path: rel}}, selections)) > 0, nil
 }
 
 // took reports whether a use of a set took a file that is there no more: what a

@@ -193,7 +193,10 @@ func (e *effects) takenFiles(ctx context.Context, b *lower.Brief, inherited bool
 			}
 			continue // it was there before
 		}
-		for _, f := range relevant(list, []string{u.Src}) {
+		if selections := expand(list, u.Src); u.Src != "" && selections != nil {
+			list = matching(list, selections)
+		}
+		for _, f := range list {
 			f.Path = filepath.Join(set.Dir, filepath.FromSlash(f.Path))
 			all[f.Path] = f
 		}

@@ -62,8 +62,8 @@ func (p *Planner) list(ctx context.Context, t *Target) error {
 		if err != nil {
 			return err
 		}
-		tree.Files = relevant(list, tree.Uses)
-		tree.own = relevant(list, tree.Own)
+		tree.Files = matching(list, tree.Uses)
+		tree.own = matching(list, tree.Own)
 		tree.Listing = files.Encode(tree.own)
 		for j, in := range t.Inputs {
 			if in.Kind == kindFiles && in.Name == tree.Name {

@@ -22,7 +22,7 @@ type Tree struct {
 	Set  files.Set
 	Name string // relative to the project, for people
 	Tree *files.Tree
-	Uses []string // what is taken of it, as lower.Use.Src; all of it if one is ""
+	Uses []string // what is taken of it, as lower.Selection.Src with links followed; all of it if one is ""
 	Own  []string // of these, what the target itself takes and not one it needs
 
 	// Files is what Uses take, and Listing what Own does, in the form to keep.
@@ -66,14 +66,14 @@ func (p *Planner) examine(ctx context.Context, t *config.Target) *subject {
 	}
 	for _, u := range s.brief.Uses {
 		tree := &s.trees[u.Local]
-		tree.Uses = append(tree.Uses, u.Src)
-		if !u.Inherited {
-			tree.Own = append(tree.Own, u.Src)
-		}
-		d, err := p.selected(ctx, tree, u.Src)
+		d, selections, err := p.selected(ctx, tree, u.Src)
 		if err != nil {
 			s.err = p.fileError(t, s.brief.Locals[u.Local], err)
 			return s
+		}
+		tree.Uses = append(tree.Uses, selections...)
+		if !u.Inherited {
+			tree.Own = append(tree.Own, selections...)
 		}
 		s.uses = append(s.uses, d)
 	}
@@ -117,6 +117,9 @@ func (s *subject) fingerprint(policy string) {
 	}
 	if policy != "" {
 		in.Add("policy", policy)
+	}
+	if slices.ContainsFunc(s.target.CacheTo, func(c config.CacheRef) bool { return c.Type == "inline" }) {
+		in.Add("cache", "inline") // in the image config
 	}
 	s.core = in.Fingerprint()
 	for _, form := range forms(s.target) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/strata-build/strata/cache/files"
@@ -19,33 +20,34 @@ type Memo interface {
 	Store(key string, value []byte)
 }
 
-// selected is the digest of what src takes of a set of files. It is found anew
-// only when the set has changed.
-func (p *Planner) selected(ctx context.Context, t *Tree, src string) (string, error) {
+// selected is the digest of what src takes of a set of files, and the selections
+// of the set that this is: more than src if links lead elsewhere, "" if it is all.
+// It is found anew only when the set has changed.
+func (p *Planner) selected(ctx context.Context, t *Tree, src string) (string, []string, error) {
 	whole := t.Tree.Digest.String()
 	if src == "" {
-		return whole, nil
+		return whole, []string{""}, nil
 	}
-	key := "selection " + t.Set.Dir + "\x00" + t.Name + "\x00" + src
+	key := "selection 2 " + t.Set.Dir + "\x00" + t.Name + "\x00" + src
 	if p.Memo != nil {
 		if v, ok := p.Memo.Load(key); ok {
-			if of, d, ok := strings.Cut(string(v), " "); ok && of == whole {
-				return d, nil
+			if kept := strings.Split(string(v), "\x00"); len(kept) > 2 && kept[0] == whole {
+				return kept[1], kept[2:], nil
 			}
 		}
 	}
 	list, err := p.Files.List(ctx, t.Set)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	d := whole
-	if taken, ok := take(list, src); ok {
-		d = digestOf(taken)
+	d, selections := whole, []string{""}
+	if all := expand(list, src); all != nil {
+		d, selections = digestOf(matching(list, all)), all
 	}
 	if p.Memo != nil {
-		p.Memo.Store(key, []byte(whole+" "+d))
+		p.Memo.Store(key, []byte(strings.Join(append([]string{whole, d}, selections...), "\x00")))
 	}
-	return d, nil
+	return d, selections, nil
 }
 
 func digestOf(list []files.File) string {
@@ -56,21 +58,77 @@ func digestOf(list []files.File) string {
 	return "part:" + hex.EncodeToString(h.Sum(nil))
 }
 
-// take picks the files that src takes. It is not ok if a link on the way may
-// lead elsewhere, or if nothing is there: then the whole set has to count.
-func take(list []files.File, src string) ([]files.File, bool) {
-	sel := lower.Selection{Src: src}
-	depth := strings.Count(src, "/") + 1
-	var out []files.File
-	for _, f := range list {
-		if isLink(f) && strings.Count(f.Path, "/") < depth && onTheWay(f.Path, src) {
-			return nil, false
-		}
-		if sel.Matches(f.Path) {
-			out = append(out, f)
-		}
+// maxLinks is how many links are followed, as in Linux (path_resolution(7)).
+const maxLinks = 40
+
+// expand lists the selections that src is when links are followed as the engine
+// follows them: those on the way, and where the last one leads. It is nil if that
+// can not be told, or nothing is there: then the whole set has to count.
+func expand(list []files.File, src string) []string {
+	parts := strings.Split(src, "/")
+	wild := slices.IndexFunc(parts, func(s string) bool { return strings.ContainsAny(s, `*?[\`) })
+	if wild < 0 {
+		wild = len(parts)
 	}
-	return out, len(out) > 0
+	at, out := "", []string(nil)
+	for rest, links := parts[:wild], 0; len(rest) > 0; {
+		var f files.File
+		if rest[0] == "" || rest[0] == "." || rest[0] == ".." {
+			if rest[0] == ".." {
+				at = strings.TrimPrefix(path.Dir("/"+at), "/")
+			}
+			rest = rest[1:]
+			continue
+		}
+		next := path.Join(at, rest[0])
+		i, found := slices.BinarySearchFunc(list, next, func(f files.File, p string) int { return strings.Compare(f.Path, p) })
+		if !found {
+			return nil
+		}
+		if f = list[i]; !isLink(f) {
+			at, rest = next, rest[1:]
+			continue
+		}
+		if links++; links > maxLinks {
+			return nil
+		}
+		out = append(out, next)
+		if path.IsAbs(f.Link) {
+			at = ""
+		}
+		rest = append(strings.Split(f.Link, "/"), rest[1:]...)
+	}
+	if wild == len(parts) {
+		if at == "" {
+			return nil
+		}
+		return append(out, at)
+	}
+	pattern := path.Join(append([]string{at}, parts[wild:]...)...)
+	if !straight(list, pattern) {
+		return nil
+	}
+	return append(out, pattern)
+}
+
+// straight reports whether a pattern matches something, and nothing by a link.
+func straight(list []files.File, pattern string) bool {
+	found := false
+	depth := strings.Count(pattern, "/") + 1
+	for _, f := range list {
+		if isLink(f) && strings.Count(f.Path, "/") < depth && onTheWay(f.Path, pattern) {
+			return false
+		}
+		found = found || lower.Selection{Src: pattern}.Matches(f.Path)
+	}
+	return found
+}
+
+// matching are the files that any of the selections takes.
+func matching(list []files.File, selections []string) []files.File {
+	return slices.DeleteFunc(slices.Clone(list), func(f files.File) bool {
+		return !slices.ContainsFunc(selections, func(src string) bool { return lower.Selection{Src: src}.Matches(f.Path) })
+	})
 }
 
 func isLink(f files.File) bool { return fs.FileMode(f.Mode)&fs.ModeSymlink != 0 || f.Link != "" }
@@ -84,30 +142,6 @@ func onTheWay(file, src string) bool {
 	}
 	ok, err := path.Match(start, file)
 	return ok || err != nil
-}
-
-// relevant are the files of a set that uses take.
-func relevant(list []files.File, uses []string) []files.File {
-	keep := make([]bool, len(list))
-	for _, src := range uses {
-		if src == "" {
-			return list
-		}
-		if _, ok := take(list, src); !ok {
-			return list
-		}
-		sel := lower.Selection{Src: src}
-		for i, f := range list {
-			keep[i] = keep[i] || sel.Matches(f.Path)
-		}
-	}
-	var out []files.File
-	for i, f := range list {
-		if keep[i] {
-			out = append(out, f)
-		}
-	}
-	return out
 }
 
 // Counts reports whether a change of a path of the set counts for the target.

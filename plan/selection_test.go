@@ -38,10 +38,10 @@ func paths(list []files.File) string {
 
 const (
 	plainFiles  = "a a.go ab b.go sub/ sub/a sub/x.go sub/deep/ sub/deep/z"
-	linkedFiles = "a dir/ dir/a dir/in>../a dlink>dir file>a loop>loop out>../../etc abs>/dir/a twice>dlink nowhere>gone"
+	linkedFiles = "a dir/ dir/a dir/in>../a dlink>dir file>a loop>loop out>../../etc abs>/dir/a twice>dlink nowhere>gone root>/ up>../../../a dir/bare"
 )
 
-func TestTake(t *testing.T) {
+func TestExpand(t *testing.T) {
 	for _, tt := range []struct{ files, src, want string }{
 		{plainFiles, "a", "a"},
 		{plainFiles, "sub", "sub sub/a sub/deep sub/deep/z sub/x.go"},
@@ -55,44 +55,35 @@ func TestTake(t *testing.T) {
 		{plainFiles, "[", "all"},
 
 		{linkedFiles, "a", "a"},
-		{linkedFiles, "dir", "dir dir/a dir/in"}, // links in it are copied as links
+		{linkedFiles, "dir", "dir dir/a dir/bare dir/in"}, // links in it are copied as links
 		{linkedFiles, "dir/a", "dir/a"},
-		{linkedFiles, "file", "all"},
-		{linkedFiles, "dir/in", "all"},
-		{linkedFiles, "dlink", "all"},
-		{linkedFiles, "dlink/a", "all"},
+		{linkedFiles, "file", "a file"},
+		{linkedFiles, "dir/in", "a dir/in"},
+		{linkedFiles, "dlink", "dir dir/a dir/bare dir/in dlink"},
+		{linkedFiles, "dlink/a", "dir/a dlink"},
+		{linkedFiles, "twice/a", "dir/a dlink twice"},
+		{linkedFiles, "twice/in", "a dir/in dlink twice"},
+		{linkedFiles, "abs", "abs dir/a"},
 		{linkedFiles, "loop", "all"},
+		{linkedFiles, "nowhere", "all"},
+		{linkedFiles, "nowhere/a", "all"},
 		{linkedFiles, "out/passwd", "all"},
+		{linkedFiles, "root/dir/a", "dir/a root"},
+		{linkedFiles, "root", "all"},
+		{linkedFiles, "up", "a up"},
+		{linkedFiles, "dlink/b*", "dir/bare dlink"},
 		{linkedFiles, "*", "all"},
 		{linkedFiles, "d*/a", "all"},
 		{linkedFiles, "dir/*", "all"},
 	} {
 		list := listing(tt.files)
-		taken, ok := take(list, tt.src)
-		got := paths(taken)
-		if !ok {
-			got = "all"
+		got := "all"
+		if selections := expand(list, tt.src); selections != nil {
+			got = paths(matching(list, selections))
 		}
 		if got != tt.want {
 			t.Errorf("of %q %q takes %q, want %q", tt.files, tt.src, got, tt.want)
 		}
-	}
-}
-
-// TestRelevantIsWhatUsesTake adds up uses.
-func TestRelevantIsWhatUsesTake(t *testing.T) {
-	for _, tt := range []struct{ files, uses, want string }{
-		{plainFiles, "a sub/deep", "a sub/deep sub/deep/z"},
-		{plainFiles, "*.go a.go", "a.go b.go"},
-		{linkedFiles, "a", "a"},
-		{linkedFiles, "a file", paths(listing(linkedFiles))},
-	} {
-		if got := paths(relevant(listing(tt.files), strings.Fields(tt.uses))); got != tt.want {
-			t.Errorf("of %q uses %q take %q, want %q", tt.files, tt.uses, got, tt.want)
-		}
-	}
-	if got := relevant(listing(plainFiles), []string{"a", ""}); len(got) != len(listing(plainFiles)) {
-		t.Errorf("all takes %q", paths(got))
 	}
 }
 
@@ -138,7 +129,7 @@ func TestSelectedIsFoundAnewOnlyWhenTheSetHasChanged(t *testing.T) {
 	tree := &Tree{Set: files.Set{Dir: "/d"}, Name: "d", Tree: &f.tree}
 	ask := func(want int, src string) string {
 		t.Helper()
-		d, err := p.selected(t.Context(), tree, src)
+		d, _, err := p.selected(t.Context(), tree, src)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -158,7 +149,13 @@ func TestSelectedIsFoundAnewOnlyWhenTheSetHasChanged(t *testing.T) {
 	if again := ask(3, "a"); again != a {
 		t.Error("a file that is not taken changes the digest")
 	}
-	if whole := ask(3, ""); whole != "sha256:2" {
+	if none := ask(4, "none"); none != "sha256:2" {
+		t.Errorf("what is not there is %s", none)
+	}
+	if _, selections, err := p.selected(t.Context(), tree, "none"); err != nil || len(selections) != 1 || selections[0] != "" {
+		t.Errorf("the memo says that %q are selected, want all; %v", selections, err)
+	}
+	if whole := ask(4, ""); whole != "sha256:2" {
 		t.Errorf("all of it is %s", whole)
 	}
 }

@@ -85,11 +85,39 @@ func (p *printer) why(t WhyTarget, indent string, now time.Time) {
 	p.line(indent, SanitizeLine(head))
 	if rows := t.rows(); len(rows) > 0 {
 		p.line()
-		p.table([]Column{{}, {}, {Kind: Free}}, rows, indent+"  ")
+		p.findings(rows, indent+"  ")
 	}
 	for _, need := range t.Because {
 		p.line()
 		p.why(need, indent+"  ", now)
+	}
+}
+
+// findings prints rows of a label, a fact and what more there is to it, in columns.
+// A fact of which there is no more may be as long as it likes. What more there is
+// is cut to the terminal, if it is one.
+func (p *printer) findings(rows [][]string, indent string) {
+	labels, facts := 0, 0
+	for i, row := range rows {
+		for len(row) < 3 {
+			row = append(row, "")
+		}
+		for j := range row {
+			row[j] = SanitizeLine(row[j])
+		}
+		rows[i] = row
+		labels = max(labels, width(row[0]))
+		if row[2] != "" {
+			facts = max(facts, width(row[1]))
+		}
+	}
+	for _, row := range rows {
+		more := row[2]
+		if room := p.s.width - width(indent) - labels - facts - 2*len(gap); p.s.tty && p.s.width > 0 && room < width(more) {
+			more = cut(more, max(room, minFree))
+		}
+		label := pad(row[0], labels)
+		p.line(indent, p.paint(label, dim), gap, pad(row[1], facts), gap, more)
 	}
 }
 
@@ -148,6 +176,9 @@ func (r *WhyRecord) text(now time.Time) string {
 }
 
 func cutText(s string, n int) string { return s[:min(n, len(s))] }
+
+// stepWidth is how many columns of a step are shown.
+const stepWidth = 72
 
 // shownReasons is how many causes the text form names.
 const shownReasons = 10
@@ -214,7 +245,7 @@ func causeText(r plan.Reason) (what, detail string) {
 	case plan.KindParent:
 		return r.Path, ""
 	case plan.KindStep:
-		return r.Path, stepShift(r)
+		return cut(SanitizeLine(r.Path), stepWidth), stepShift(r)
 	case plan.KindArg, plan.KindConfig, plan.KindFrontend, plan.KindPlatform, plan.KindOutput:
 		return r.Path, shift(from, to)
 	}
@@ -284,7 +315,7 @@ func (t WhyTarget) follows() [][]string {
 	if t.Since == nil {
 		again = "must run"
 	}
-	rows := [][]string{{"so", fmt.Sprintf("step %d  %s", t.Steps[i].Number, t.Steps[i].Name), again}}
+	rows := [][]string{{"so", fmt.Sprintf("step %d  %s", t.Steps[i].Number, cut(SanitizeLine(t.Steps[i].Name), stepWidth)), again}}
 	var rest []plan.Step
 	for _, s := range t.Steps[i+1:] {
 		rest = append(rest, plan.Step{Number: s.Number, Runs: s.Runs})

@@ -293,7 +293,8 @@ func TestResolve(t *testing.T) {
 	} {
 		_, err := s.Resolve(t.Context(), ref)
 		var nf *store.NotFoundError
-		if !errors.As(err, &nf) || (nf.Similar != similar && ref != "app:lates") {
+		random := ref == app.Encoded()[:3] // may be like "app"
+		if !errors.As(err, &nf) || (nf.Similar != similar && ref != "app:lates" && !random) {
 			t.Errorf("%q: got %v, want similar %q", ref, err, similar)
 		}
 	}

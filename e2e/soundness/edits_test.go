@@ -93,6 +93,9 @@ func (p *project) find(want func(fs.DirEntry) bool) []string {
 	var out []string
 	for _, dir := range p.contexts() {
 		_ = filepath.WalkDir(filepath.Join(p.dir, dir), func(full string, d fs.DirEntry, err error) error {
+			if err == nil && d.IsDir() && d.Name() == "out" {
+				return fs.SkipDir
+			}
 			if err == nil && want(d) && !strings.Contains(d.Name(), "ockerfile") && !strings.Contains(d.Name(), "dockerignore") {
 				rel, _ := filepath.Rel(p.dir, full) // both are absolute
 				out = append(out, rel)

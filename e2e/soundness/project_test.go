@@ -1,6 +1,7 @@
 package soundness
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -43,6 +44,7 @@ type target struct {
 	Args, Labels  map[string]string
 	Steps         bool // in the build file, not in a Dockerfile
 	Matrix        bool
+	Platforms     bool   // two of them
 	Ignore        string // .dockerignore, "" if there is none
 	OwnIgnore     string // Dockerfile.dockerignore
 }
@@ -99,6 +101,10 @@ func (p *project) newTarget(i int) *target {
 		Args: map[string]string{"SOURCE_DATE_EPOCH": "1"}, Labels: map[string]string{},
 		Steps: p.likely(20), Matrix: p.likely(15), Ignore: p.newIgnore(),
 	}
+	if i == 0 && p.likely(30) {
+		t.Context = "." // all that there is
+		t.Ignore = "out\nctx*\n"
+	}
 	if i > 1 && p.likely(20) {
 		t.Context = p.Targets[p.rng.IntN(i)].Context // with a Dockerfile of its own
 	}
@@ -112,9 +118,12 @@ func (p *project) newTarget(i int) *target {
 		}
 	case p.likely(30):
 		t.From = "system"
+	case p.likely(10):
+		t.From = "shared"
 	}
+	t.Platforms = t.From == "scratch" && t.Kind == "oci" && p.likely(50)
 	if i > 0 && p.likely(30) {
-		if parent := p.Targets[p.rng.IntN(i)]; !parent.Matrix && parent.Name != t.From {
+		if parent := p.Targets[p.rng.IntN(i)]; !parent.Matrix && parent.Name != t.From && !t.Platforms {
 			t.Parent = parent.Name
 		}
 	}
@@ -165,6 +174,8 @@ var copies = []instruction{
 	{"COPY dlink /dl%d", ""},
 	{"COPY dlink/x.txt /via%d", `copy = ["dlink/x.txt", "/via%d"]`},
 	{"COPY *link /links%d/", ""},
+	{"COPY dlink/*.txt /dw%d/", ""},
+	{"COPY sub/up nolink /up%d/", ""},
 	{"ADD b.txt /add%d", `add = ["b.txt", "/add%d"]`},
 	{"ADD --chmod=640 sub /addsub%d", ""},
 	{"COPY --chmod=600 b.txt /m%d", `
@@ -178,6 +189,10 @@ var copies = []instruction{
   `},
 	{"COPY --from=shared sub /ss%d", ""},
 	{"COPY --from=other *.txt /ot%d/", ""},
+	{"COPY --from=system /bin/busybox /bb%d", `
+    copy = ["/bin/busybox", "/bb%d"]
+    from = "system"
+  `},
 	{"COPY <<EOF /here%d\nhello $V0\nEOF", ""},
 }
 
@@ -260,11 +275,11 @@ func (p *project) write() error {
 		files[script+".dockerignore"] = ""
 		if !t.Steps {
 			files[script] = t.script()
-			files[script+".dockerignore"] = t.OwnIgnore
+			files[script+".dockerignore"] = t.ignoring(t.OwnIgnore)
 		}
 	}
 	for _, t := range p.Targets {
-		files[filepath.Join(t.Context, ".dockerignore")] = t.Ignore // of several, the last one's
+		files[filepath.Join(t.Context, ".dockerignore")] = t.ignoring(cmp.Or(t.Ignore, t.always())) // of several, the last one's
 	}
 	for name, text := range files {
 		full := filepath.Join(p.dir, name)
@@ -282,6 +297,22 @@ func (p *project) write() error {
 		}
 	}
 	return nil
+}
+
+// always are the patterns without which a target would read what is built.
+func (t *target) always() string {
+	if t.Context == "." {
+		return "out\n"
+	}
+	return ""
+}
+
+// ignoring is an ignore file with these patterns, "" if it is none.
+func (t *target) ignoring(patterns string) string {
+	if patterns == "" {
+		return ""
+	}
+	return patterns + t.always()
 }
 
 func (t *target) dockerfile() string { return t.Name + ".Dockerfile" }
@@ -339,6 +370,9 @@ func (p *project) writeTarget(line func(string, ...any), t *target) {
 		name += "-${v}"
 	}
 	line("  context = %q", t.Context)
+	if t.Platforms {
+		line("  platforms = [\"linux/amd64\", \"linux/arm64\"]")
+	}
 	if !t.Steps {
 		line("  dockerfile = %q", t.dockerfile())
 	}

@@ -104,7 +104,22 @@ func (b *Builder) Prepare(ctx context.Context, targets []*config.Target) error {
 	for _, t := range targets {
 		b.hide(ctx, t.Needs)
 	}
+	b.shareLayers()
 	return errors.Join(errs...)
+}
+
+// shareLayers notes which layers the images of all targets have.
+func (b *Builder) shareLayers() {
+	for _, name := range b.Lowerer.Targets() {
+		brief, err := b.Lowerer.Brief(name)
+		if err != nil {
+			continue
+		}
+		b.tracker.addLayers(name, brief.Layers)
+		if r := b.lowered[name]; r != nil {
+			b.tracker.nameLayers(r, brief.Layers)
+		}
+	}
 }
 
 // hide introduces the targets that go into others without being solved.

@@ -27,7 +27,8 @@ type tracker struct {
 	named  map[string]map[string]digest.Digest // target -> front end's vertex name -> digest
 	order  []string                            // targets, in graph order
 	unread map[string]bool                     // caches of which was told that they are not read
-	layer  map[string][]string                 // lower.Entry.Layer -> targets whose image has it
+	layer  map[string][]string                 // key of a layer -> targets whose image has it
+	keys   map[string]string                   // lower.Entry.Layer -> key of the layer
 }
 
 // A tracked is one vertex and what is known of it.
@@ -50,6 +51,7 @@ func newTracker(emit func(executor.Event)) *tracker {
 		steps:  map[digest.Digest]*tracked{},
 		named:  map[string]map[string]digest.Digest{},
 		layer:  map[string][]string{},
+		keys:   map[string]string{},
 		unread: map[string]bool{},
 	}
 }
@@ -80,11 +82,6 @@ func (t *tracker) add(r *lower.Result) {
 	t.named[r.Target] = names
 	total := r.StepCount()
 	for _, p := range r.Platforms {
-		for _, e := range p.History {
-			if e.Layer != "" && !slices.Contains(t.layer[e.Layer], r.Target) {
-				t.layer[e.Layer] = append(t.layer[e.Layer], r.Target)
-			}
-		}
 		for _, s := range p.Steps {
 			names[s.Vertex] = s.Digest
 			known, ok := t.steps[s.Digest]
@@ -99,11 +96,37 @@ func (t *tracker) add(r *lower.Result) {
 	}
 }
 
+// addLayers notes the layers of a target's image, which is solved or not.
+func (t *tracker) addLayers(target string, keys []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, key := range keys {
+		if !slices.Contains(t.layer[key], target) {
+			t.layer[key] = append(t.layer[key], target)
+		}
+	}
+}
+
+// nameLayers notes the keys of the layers of a lowered target, in the order of
+// its history.
+func (t *tracker) nameLayers(r *lower.Result, keys []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range r.Platforms {
+		for _, e := range p.History {
+			if e.Layer != "" && len(keys) > 0 {
+				t.keys[e.Layer] = keys[0]
+				keys = keys[1:]
+			}
+		}
+	}
+}
+
 // sharers are the targets other than target whose image has the layer.
 func (t *tracker) sharers(target, layer string) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(t.layer[layer]), func(s string) bool { return s == target })
+	return slices.DeleteFunc(slices.Clone(t.layer[t.keys[layer]]), func(s string) bool { return s == target })
 }
 
 func stepOf(r *lower.Result, s lower.Step, total int) executor.Step {

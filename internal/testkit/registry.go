@@ -109,6 +109,12 @@ func (r *Registry) Close() error {
 	return nil
 }
 
+// Down makes the registry one that nobody listens at. It stays down.
+func (r *Registry) Down() {
+	_ = r.server.Listener.Close() // Close closes it again
+	r.server.CloseClientConnections()
+}
+
 // IgnoreRegistry makes goleak overlook the one goroutine of a registry that
 // the distribution project never ends: it waits for events to pass on.
 func IgnoreRegistry() goleak.Option {
