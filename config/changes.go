@@ -7,7 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -225,26 +225,34 @@ func (c *Changes) id(path string) string {
 	if err != nil {
 		return unreadable
 	}
-	var data []byte
 	switch {
 	case st.Mode()&fs.ModeSymlink != 0:
-		var to string
-		to, err = os.Readlink(full)
-		data = []byte(to)
+		to, err := os.Readlink(full)
+		if err != nil {
+			return unreadable
+		}
+		return c.blob(strings.NewReader(to), int64(len(to)))
 	case st.Mode().IsRegular():
-		data, err = os.ReadFile(full)
-	default:
-		return unreadable
+		f, err := os.Open(full)
+		if err != nil {
+			return unreadable
+		}
+		defer f.Close()
+		return c.blob(f, st.Size())
 	}
-	if err != nil {
-		return unreadable
-	}
-	var h hash.Hash = sha1.New() //nolint:gosec // see the import
+	return unreadable
+}
+
+// blob hashes content of size bytes as git does.
+func (c *Changes) blob(content io.Reader, size int64) string {
+	h := sha1.New() //nolint:gosec // see the import
 	if len(c.Commit) == hex.EncodedLen(sha256.Size) {
 		h = sha256.New()
 	}
-	fmt.Fprintf(h, "blob %d\x00", len(data))
-	h.Write(data)
+	fmt.Fprintf(h, "blob %d\x00", size)
+	if _, err := io.Copy(h, content); err != nil {
+		return unreadable
+	}
 	return hex.EncodeToString(h.Sum(nil))[:12]
 }
 

@@ -13,43 +13,54 @@ import (
 // s. Files are read only if their stamps differ, or are so new that they prove
 // nothing.
 func (c *Cache) Changed(ctx context.Context, s Set, t *Tree) ([]string, error) {
+	changed, _, err := c.Again(ctx, s, t)
+	return changed, err
+}
+
+// Again is Changed, and tells too what has the same content and was written all
+// the same, or may have been: its stamp is another one. In between it may have
+// been anything. A directory is written when an entry comes or goes.
+func (c *Cache) Again(ctx context.Context, s Set, t *Tree) (changed, written []string, err error) {
 	s.Dir = filepath.Clean(s.Dir)
 	l := newLister(&c.counts)
 	root, err := l.root(s.Dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	nodes, err := walk(ctx, l, root, s)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if sign(nodes) == t.sign && !t.racy && t.at <= c.opts.Now().UnixNano() {
-		return nil, nil
+		return nil, nil, nil
 	}
 	r := recheck{c: c, dir: c.store.section(s.Dir), root: root}
 	was := map[string]int{}
 	for i, n := range t.nodes {
 		was[n.path] = i
 	}
-	var changed []string
 	for _, n := range nodes {
 		i, ok := was[n.path]
 		delete(was, n.path)
 		same := false
 		if ok {
 			if same, err = r.same(ctx, t, i, n); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 		}
-		if !same {
+		switch {
+		case !same:
 			changed = append(changed, n.path)
+		case *t.nodes[i].stamp != *n.stamp:
+			written = append(written, n.path)
 		}
 	}
 	for path := range was {
 		changed = append(changed, path)
 	}
 	slices.SortFunc(changed, strings.Compare)
-	return changed, nil
+	slices.SortFunc(written, strings.Compare)
+	return changed, written, nil
 }
 
 // A recheck compares entries of a directory with what they were.

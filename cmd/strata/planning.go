@@ -351,20 +351,26 @@ func (p *planning) unchanged(ctx context.Context, pt *plan.Target) error {
 		return err
 	}
 	for _, tree := range pt.Trees {
-		changed, err := p.files.Changed(ctx, tree.Set, tree.Tree)
+		changed, written, err := p.files.Again(ctx, tree.Set, tree.Tree)
 		if err != nil {
 			return err
 		}
-		for _, path := range changed {
+		// What was written and is as it was may have been sent as it was in between.
+		n := len(changed)
+		for i, path := range append(changed, written...) {
 			if !tree.Counts(path) {
 				continue
 			}
 			full := filepath.Join(tree.Set.Dir, filepath.FromSlash(path))
+			if fi, err := os.Lstat(full); err == nil && fi.IsDir() && i >= n {
+				pt.Unrecorded = "a file came and went meanwhile"
+				continue
+			}
 			if p.places.Writes(p.sel.Targets, full) {
 				pt.Unrecorded = "it reads what this run writes"
 				continue
 			}
-			return &changedError{p.relative(full), len(changed)}
+			return &changedError{p.relative(full), max(n, 1)}
 		}
 	}
 	return nil

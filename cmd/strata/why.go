@@ -208,7 +208,9 @@ func (w *whyRun) parents(ctx context.Context, t *report.WhyTarget, e *index.Entr
 		if err != nil {
 			return err
 		}
-		t.Because = append(t.Because, need)
+		if len(need.Reasons) > 0 { // else nobody knows any more
+			t.Because = append(t.Because, need)
+		}
 	}
 	return nil
 }

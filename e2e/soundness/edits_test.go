@@ -36,6 +36,12 @@ var edits = []edit{
 	{"file renamed", 4, (*project).rename},
 	{"ignored file", 6, (*project).ignored},
 	{"ignore file", 6, (*project).reignore},
+	{"ignore file of a named context", 2, func(p *project) (string, error) {
+		dir := pick(p.rng, "shared", "other")
+		p.Ignores[dir] = p.newIgnore()
+		return fmt.Sprintf("%s: %q", dir, p.Ignores[dir]), nil
+	}},
+	{"needed target", 3, (*project).reparent},
 	{"link", 6, (*project).relink},
 	{"hard link", 2, (*project).unlink},
 	{"empty directory", 3, (*project).directory},
@@ -271,6 +277,25 @@ func (p *project) swap() (string, error) {
 func (p *project) swapContexts() (string, error) {
 	p.Contexts["shared"], p.Contexts["other"] = p.Contexts["other"], p.Contexts["shared"]
 	return "", nil
+}
+
+// reparent has a target copy from another one, or from none.
+func (p *project) reparent() (string, error) {
+	i := p.rng.IntN(len(p.Targets))
+	t := p.Targets[i]
+	if t.Parent != "" && p.likely(50) {
+		t.Parent = ""
+		return t.Name + " from none", nil
+	}
+	if i == 0 {
+		return "", errSkip
+	}
+	parent := p.Targets[p.rng.IntN(i)]
+	if parent.Matrix || t.Platforms || parent.Name == t.From {
+		return "", errSkip
+	}
+	t.Parent = parent.Name
+	return t.Name + " from " + parent.Name, nil
 }
 
 func (p *project) reinstruct() (string, error) {

@@ -28,7 +28,8 @@ type model struct {
 	Targets  []*target
 	Base     string // image that stands in for a system
 	Contexts map[string]string
-	Unique   int // counts what was made, so that names and contents differ
+	Ignores  map[string]string // ignore files of named contexts
+	Unique   int               // counts what was made, so that names and contents differ
 }
 
 // A target is one target of the build file, or two that a matrix makes.
@@ -72,6 +73,7 @@ func grow(dir, host, base string, rng *rand.Rand) (*project, error) {
 	p := &project{dir: dir, rng: rng, host: host}
 	p.Base = base
 	p.Contexts = map[string]string{"shared": "shared", "other": "other"}
+	p.Ignores = map[string]string{"shared": p.newIgnore(), "other": ""}
 	for i := range 5 + rng.IntN(3) {
 		p.Targets = append(p.Targets, p.newTarget(i))
 	}
@@ -100,6 +102,12 @@ func (p *project) newTarget(i int) *target {
 		Kind: pick(p.rng, "image", "image", "registry", "oci", "local"),
 		Args: map[string]string{"SOURCE_DATE_EPOCH": "1"}, Labels: map[string]string{},
 		Steps: p.likely(20), Matrix: p.likely(15), Ignore: p.newIgnore(),
+	}
+	if i > 0 && p.likely(12) { // the same under another name
+		twin := *p.Targets[p.rng.IntN(i)]
+		twin.Name, twin.Args, twin.Labels = t.Name, maps.Clone(twin.Args), maps.Clone(twin.Labels)
+		twin.First, twin.Main = slices.Clone(twin.First), slices.Clone(twin.Main)
+		return &twin
 	}
 	if i == 0 && p.likely(30) {
 		t.Context = "." // all that there is
@@ -280,6 +288,10 @@ func (p *project) write() error {
 	}
 	for _, t := range p.Targets {
 		files[filepath.Join(t.Context, ".dockerignore")] = t.ignoring(cmp.Or(t.Ignore, t.always())) // of several, the last one's
+	}
+	for dir, text := range p.Ignores {
+		name := filepath.Join(dir, ".dockerignore")
+		files[name] = cmp.Or(files[name], text)
 	}
 	for name, text := range files {
 		full := filepath.Join(p.dir, name)
