@@ -60,6 +60,7 @@ var attributes = attributeTable(append(demandAttributes(),
 	stringAttribute("target", func(s *spec) **string { return &s.stage }),
 	stringAttribute("network", func(s *spec) **string { return &s.network }),
 	stringAttribute("shm-size", func(s *spec) **string { return &s.shmSize }),
+	ownAttribute(linkAttribute()),
 	stringAttribute("call", func(s *spec) **string { return &s.call }),
 	boolAttribute("pull", func(s *spec) **bool { return &s.pull }),
 	boolAttribute("no-cache", func(s *spec) **bool { return &s.noCache }),
@@ -165,7 +166,7 @@ func attributeTable(defs ...attributeDef) map[string]*attributeDef {
 // targetSchema is what a target block may hold.
 func targetSchema(mode Mode) *hcl.BodySchema {
 	schema := &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "matrix"}}}
-	m := &module{mode: mode}
+	m := &module{reading: &reading{mode: mode}}
 	for _, name := range m.attributeNames() {
 		schema.Attributes = append(schema.Attributes, hcl.AttributeSchema{Name: name})
 	}
@@ -205,6 +206,20 @@ func stringAttribute(name string, at func(*spec) **string) attributeDef {
 		get:  func(s *spec) cty.Value { return ctyString(*at(s)) },
 		pick: func(to, from *spec) { *at(to) = *at(from) },
 	}
+}
+
+// linkAttribute takes one of two words.
+func linkAttribute() attributeDef {
+	def := stringAttribute("link", func(s *spec) **string { return &s.link })
+	set := def.set
+	def.set = func(s *spec, v cty.Value) error {
+		err := set(s, v)
+		if err == nil && s.link != nil && *s.link != linkAuto && *s.link != linkNone {
+			err = badLink(*s.link)
+		}
+		return err
+	}
+	return def
 }
 
 func boolAttribute(name string, at func(*spec) **bool) attributeDef {
@@ -252,6 +267,7 @@ func (e *evaluator) attribute(in *instance, def *attributeDef, from hcl.Range) (
 	if attr == nil || def.name == "name" {
 		return true
 	}
+	e = in.owner
 	if in.states[def.name] == done {
 		return !in.failed[def.name]
 	}
@@ -282,16 +298,19 @@ func (e *evaluator) decode(in *instance, def *attributeDef, attr *hcl.Attribute)
 	if v.IsNull() {
 		return true
 	}
+	named := e.nameTargets(in.spec, def.name, attr.Expr)
 	in.spec.places[def.name] = attr.Expr.Range()
 	if def.byKey {
 		in.spec.placeEntries(def.name, attr.Expr, v)
 	}
-	switch def.name {
-	case "needs":
+	switch {
+	case !named:
+		return false
+	case def.name == "needs":
 		for i, rng := range listPlaces(attr.Expr, len(in.spec.after)) {
 			in.spec.places["needs."+in.spec.after[i]] = rng
 		}
-	case "clear":
+	case def.name == "clear":
 		return e.checkClear(in.spec, attr.Expr)
 	}
 	return true
@@ -656,6 +675,7 @@ var groupSchema = newSchema(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{
 
 // A groupDecl is a group block, evaluated when first needed.
 type groupDecl struct {
+	owner             *evaluator // of the file it is declared in
 	block             *block
 	state             map[string]state
 	name, description string
@@ -665,6 +685,7 @@ type groupDecl struct {
 }
 
 func (e *evaluator) groupAttribute(g *groupDecl, name string, from hcl.Range) bool {
+	e = g.owner
 	attr := g.block.content.Attributes[name]
 	if attr == nil || g.state[name] == done {
 		return true
@@ -689,6 +710,9 @@ func (e *evaluator) groupAttribute(g *groupDecl, name string, from hcl.Range) bo
 	} else {
 		g.targets, err = stringsOf(v)
 		g.places = listPlaces(attr.Expr, len(g.targets))
+		if err == nil && !e.fullNames(&g.targets, g.places) {
+			return false
+		}
 	}
 	if err != nil {
 		e.report(problem(guilty(attr.Expr, err), "Unsuitable value", "The attribute %s %s.", name, reason(err)))
@@ -726,7 +750,7 @@ func (e *evaluator) groupObject(name string, attrs map[string]hcl.Range) (map[st
 		}
 	}
 	return map[string]cty.Value{
-		"name":        cty.StringVal(g.name),
+		"name":        cty.StringVal(g.block.name),
 		"description": cty.StringVal(g.description),
 		"targets":     stringList(g.targets),
 	}, true, ok

@@ -22,7 +22,7 @@ var builtinRoots = map[string]string{
 
 // isBuiltin reports whether root is one of them in sc.
 func (e *evaluator) isBuiltin(root string, sc scope) bool {
-	if e.mode != ModeStrata || builtinRoots[root] == "" || e.variables[root] != nil || e.globals[root] != nil {
+	if e.mode != ModeStrata || builtinRoots[root] == "" || e.declares(root) {
 		return false
 	}
 	return sc.in != nil || root != "self" && root != "super"
@@ -57,7 +57,7 @@ func (e *evaluator) builtin(root string, names map[string]map[string]hcl.Range, 
 	if _, whole := names[""]; whole {
 		rng := names[""][""]
 		names = map[string]map[string]hcl.Range{}
-		for name := range e.locals {
+		for _, name := range e.localNames() {
 			names[name] = map[string]hcl.Range{"": rng}
 		}
 	}
@@ -94,7 +94,7 @@ func (e *evaluator) builtinValue(root, name string, from hcl.Range, sc scope) (v
 		s, ok = e.inherited(sc.in, def, from)
 	}
 	if name == "name" {
-		return cty.StringVal(sc.in.name), true, ok
+		return cty.StringVal(sc.in.plain), true, ok
 	}
 	return present(def.get(s)), true, ok
 }
@@ -124,7 +124,7 @@ func (e *evaluator) explainBuiltin(t hcl.Traversal) *hcl.Diagnostic {
 	known := e.attributeNames()
 	switch root {
 	case "local":
-		known = sortedKeys(e.locals)
+		known = e.localNames()
 	case "git":
 		known = sortedKeys(gitValues)
 		if err := e.git.errs[name.Name]; err != nil {
@@ -154,6 +154,9 @@ func (m *module) addLocals(b *hcl.Block) {
 // local evaluates local.NAME.
 func (e *evaluator) local(name string, from hcl.Range) (v cty.Value, exists, ok bool) {
 	attr := e.locals[name]
+	if attr == nil && e.parent != nil {
+		return e.parent.local(name, from)
+	}
 	if attr == nil {
 		return cty.NilVal, false, true
 	}
@@ -165,7 +168,7 @@ func (e *evaluator) local(name string, from hcl.Range) (v cty.Value, exists, ok 
 		}
 		return v, true, ok
 	}
-	if !e.enter(key, from, e.states[key]) {
+	if !e.enter("local."+e.qualified(name), from, e.states[key]) {
 		return cty.DynamicVal, true, false
 	}
 	defer e.leave()
@@ -201,8 +204,11 @@ func (e *evaluator) merged(name string, def *attributeDef, from hcl.Range) (*spe
 		return at.spec, at.ok
 	}
 	at.state = busy
-	at.spec, at.ok = e.mergedFrom(name, len(e.named[name]), def, from)
-	at.spec.name = name
+	list := e.named[name]
+	at.spec, at.ok = e.mergedFrom(name, len(list), def, from)
+	if len(list) > 0 {
+		at.spec.name = list[0].plain
+	}
 	at.spec.normalize()
 	at.state = done
 	return at.spec, at.ok
@@ -238,7 +244,7 @@ func (e *evaluator) mergedFrom(name string, n int, def *attributeDef, from hcl.R
 				}
 				s, good := e.merged(parent, def, from)
 				ok = ok && good
-				out.merge(s, e.mode)
+				out.merge(s.moved(e.named[parent][0].owner.dir, in.owner.dir), e.mode)
 			}
 		}
 		if i >= n {
@@ -269,7 +275,7 @@ func (e *evaluator) names(expr hcl.Expression, sc scope) (cty.Value, bool) {
 	}
 	vals, ok := make([]cty.Value, len(list)), true
 	for i, elem := range list {
-		if name := bareReference(elem); name != "" {
+		if name := e.bareReference(elem); name != "" {
 			vals[i] = cty.StringVal(name)
 			continue
 		}
@@ -280,7 +286,7 @@ func (e *evaluator) names(expr hcl.Expression, sc scope) (cty.Value, bool) {
 }
 
 // bareReference is NAME for target.NAME and group.NAME, else "".
-func bareReference(expr hcl.Expression) string {
+func (e *evaluator) bareReference(expr hcl.Expression) string {
 	ref, ok := expr.(*hclsyntax.ScopeTraversalExpr)
 	if !ok || len(ref.Traversal) != 2 {
 		return ""
@@ -288,8 +294,5 @@ func bareReference(expr hcl.Expression) string {
 	if root := ref.Traversal.RootName(); root != "target" && root != "group" {
 		return ""
 	}
-	if name, ok := ref.Traversal[1].(hcl.TraverseAttr); ok {
-		return name.Name
-	}
-	return ""
+	return e.referredName(ref.Traversal)
 }

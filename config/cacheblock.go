@@ -56,6 +56,11 @@ var cacheSchema = newSchema(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{
 // addCache reads a cache block. In another file it adds to the first, as an
 // override does.
 func (m *module) addCache(b *hcl.Block) {
+	if m.inner {
+		m.report(problem(b.DefRange, "Misplaced cache",
+			"All targets share one cache, so that only the file that the command starts from can declare it, and another file has led to this one. Move the block there."))
+		return
+	}
 	out := &block{typ: b.Type, header: b.DefRange, label: b.DefRange, content: m.content(b, cacheSchema)}
 	const key = "cache\x00"
 	if first, ok := m.declared[key+b.DefRange.Filename]; ok {

@@ -32,7 +32,10 @@ func (s *spec) complete() {
 		context = rebased(*s.base.def, context)
 	}
 	if !strings.HasPrefix(context, "cwd://") && !isRemote(context) {
-		context = path.Clean(context)
+		clean := path.Clean(context)
+		if !s.base.assumed || !isRemote(clean) { // else ./ says that it is a directory
+			context = clean
+		}
 	}
 	if local, ok := strings.CutPrefix(context, "cwd://"); ok {
 		context = path.Clean(local)
@@ -286,7 +289,7 @@ func (s Secret) Resolved(env func(string) (string, bool)) Secret {
 			return s
 		}
 	}
-	s.Source = s.ID
+	s.Source = moved(s.ID, s.dir, "")
 	return s
 }
 

@@ -57,6 +57,12 @@ type LoadOptions struct {
 	AllowEnv []string
 	// Mode is the dialect; the zero value chooses by the files.
 	Mode Mode
+	// Targets are the targets that will be asked for, as in a [Request]: those
+	// with a path make the build files be read that it leads to.
+	Targets []string
+	// References reads the Dockerfile of a target, for link = "auto". It is called
+	// for targets that ask for it only; nil links none.
+	References func(*Target) []Reference
 	// Remote is a definition from elsewhere, nil if there is none.
 	Remote *Remote
 	// Branch is the value of git.branch where HEAD names no branch.
@@ -90,6 +96,8 @@ type Config struct {
 	remote *Remote
 	env    func(string) (string, bool)
 	varEnv func(string) (string, bool) // nil if variables may not come from there
+
+	references func(*Target) []Reference // see LoadOptions
 
 	variables []ListedVariable
 	resolved  map[string]*spec // with inherits, without overrides; may be nil
@@ -160,17 +168,22 @@ func Load(ctx context.Context, opts LoadOptions) (*Config, error) {
 // load parses and evaluates files, within the limits of time and memory.
 func (m *module) load(ctx context.Context, files []source, opts LoadOptions) (c *Config, err error) {
 	if gaveUp := m.watch.run(ctx, func() { c, err = m.loadAll(files, opts) }); gaveUp != nil {
-		return nil, &Error{Diags: hcl.Diagnostics{gaveUp}, Files: unparsed(files)}
+		return nil, &Error{Diags: hcl.Diagnostics{gaveUp}, Files: m.unparsed(files)}
 	}
 	return c, err
 }
 
-// unparsed are files to show excerpts of.
-func unparsed(files []source) map[string]*hcl.File {
+// unparsed are files to show excerpts of, while what was parsed may still be in
+// use.
+func (m *module) unparsed(files []source) map[string]*hcl.File {
 	out := make(map[string]*hcl.File, len(files))
 	for _, f := range files {
 		out[f.name] = &hcl.File{Bytes: f.data}
 	}
+	m.excerpts.Range(func(name, f any) bool {
+		out[name.(string)] = f.(*hcl.File)
+		return true
+	})
 	return out
 }
 
@@ -190,6 +203,13 @@ func (m *module) loadAll(files []source, opts LoadOptions) (*Config, error) {
 	if empty && len(files) > 0 && m.mode == ModeBake {
 		m.report(problem(hcl.Range{Filename: files[0].name}, "No build file", "The file is empty."))
 	}
+	if m.mode == ModeStrata {
+		l := newIncluder(m, files, opts)
+		defer l.close()
+		l.include(m, nil)
+		l.find(opts.addresses())
+		m.includer = l
+	}
 	relative, err := opts.relativePaths()
 	if err != nil {
 		m.report(problem(hcl.Range{}, "Invalid setting", "BUILDX_BAKE_FILE_RELATIVE_PATHS is neither true nor false."))
@@ -201,11 +221,12 @@ func (m *module) loadAll(files []source, opts LoadOptions) (*Config, error) {
 func (m *module) config(opts LoadOptions, services *composer, relative bool) (*Config, error) {
 	c := &Config{
 		Dir: opts.Dir, Mode: m.mode, Files: m.files, specs: map[string]*spec{}, byName: map[string]*group{}, remote: opts.Remote,
-		env: opts.LookupEnv, varEnv: opts.envForVariables(),
+		references: opts.References, env: opts.LookupEnv, varEnv: opts.envForVariables(),
 	}
 	e := newEvaluator(m, outside{env: c.varEnv, vars: opts.Vars}, opts.builtins())
 	done := e.addOwn(opts)
 	defer done()
+	e.addFiles(m.includer)
 	e.evaluate()
 	specs, all := services.targets()
 	for _, s := range specs {
@@ -217,7 +238,9 @@ func (m *module) config(opts LoadOptions, services *composer, relative bool) (*C
 	if all != nil {
 		c.addGroup(all)
 	}
-	c.declare(e)
+	for _, file := range e.all {
+		c.declare(file)
+	}
 	if relative {
 		c.rebase()
 	}
@@ -231,7 +254,9 @@ func (m *module) config(opts LoadOptions, services *composer, relative bool) (*C
 		return nil, &Error{Diags: errs, Files: m.files}
 	}
 	c.Warnings = warnings
-	c.variables = e.listVariables()
+	for _, file := range e.all {
+		c.variables = append(c.variables, file.listVariables()...)
+	}
 	if e.readable != nil {
 		c.Reads = sortedKeys(e.readable.texts)
 	}
@@ -243,6 +268,7 @@ func (m *module) config(opts LoadOptions, services *composer, relative bool) (*C
 // unknown ones.
 func (c *Config) verify(w *watch, unnamed bool) hcl.Diagnostics {
 	r := newResolver(c, w)
+	r.unlinked = true
 	for _, g := range c.groups {
 		for i, member := range g.targets {
 			if c.findGroup(member) == nil && c.specs[member] == nil && i < len(g.places) {
@@ -275,75 +301,24 @@ func (o LoadOptions) builtins() map[string]string {
 	}
 }
 
-// evaluate evaluates everything there is, so that all problems are found.
-// The order is bake's: what is evaluated later can not be seen by earlier parts.
-func (e *evaluator) evaluate() {
-	for _, name := range sortedKeys(e.variables) {
-		e.guarded(e.variables[name].rng, func() { e.global(name, e.variables[name].rng) })
-	}
-	e.validate()
-	for _, name := range sortedKeys(e.functions) {
-		e.needFunction(name, e.functions[name].rng, false)
-	}
-	for _, b := range e.targets {
-		e.guarded(b.header, func() { e.expand(b) })
-	}
-	for _, b := range e.groups {
-		e.group[b.name] = &groupDecl{block: b, state: map[string]state{}, name: b.name, rng: b.header}
-	}
-	for _, b := range e.targets {
-		for _, in := range b.instances {
-			e.guarded(b.header, func() { e.target(in) })
-		}
-	}
-	for _, b := range e.groups {
-		if g := e.group[b.name]; g.block == b {
-			e.guarded(b.header, func() {
-				e.groupAttribute(g, "targets", b.label)
-				e.groupAttribute(g, "description", b.label)
-			})
-		}
-	}
-	for _, name := range sortedKeys(e.globals) {
-		e.global(name, e.globals[name].Range)
-	}
-	for _, name := range sortedKeys(e.locals) {
-		e.guarded(e.locals[name].Range, func() { e.local(name, e.locals[name].Range) })
-	}
-	e.evaluatePools()
-	e.evaluateCache()
-}
-
-// guarded runs do for the block at rng. A panic in a library on strange input is
-// a problem of that block and not the end of the command.
-func (e *evaluator) guarded(rng hcl.Range, do func()) {
-	defer func() {
-		if r := recover(); r != nil {
-			e.unnamed = true
-			e.stack = nil
-			e.report(problem(rng, "Invalid block", "Reading this block went wrong: %v.", r))
-		}
-	}()
-	do()
-}
-
 // declare makes targets and groups of the blocks: blocks of one target are
 // merged, the last block of a group counts, and the label of a matrix is a group.
 func (c *Config) declare(e *evaluator) {
 	made := map[string][]string{} // label to names, in order
 	var labels []string
 	for _, b := range e.targets {
+		label := e.qualified(b.name)
 		for _, in := range b.instances {
 			in.noteBase()
-			c.addTarget(in.spec)
-			if made[b.name] == nil {
-				labels = append(labels, b.name)
+			c.addTarget(in.spec.moved(e.dir, ""))
+			if made[label] == nil {
+				labels = append(labels, label)
 			}
-			made[b.name] = append(made[b.name], in.name)
+			made[label] = append(made[label], in.name)
 		}
 	}
 	for _, b := range e.groups {
-		if g := e.group[b.name]; g.block == b {
+		if g := e.declaredGroup(b); g != nil {
 			c.addGroup(&group{name: g.name, description: g.description, targets: g.members(), rng: g.rng, places: g.places})
 		}
 	}

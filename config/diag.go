@@ -276,7 +276,13 @@ func (c *Config) whole(name string) *spec {
 // noTarget says that no target is called name, and which one was meant.
 func (c *Config) noTarget(name string) string {
 	text := fmt.Sprintf("No target is named %q.", name)
-	if near := suggest(name, c.order); near != "" {
+	near := suggest(name, c.order)
+	for i := 0; near == "" && i < len(c.order); i++ {
+		if _, plain := splitName(c.order[i]); plain != c.order[i] && suggest(name, []string{plain}) != "" {
+			near = c.order[i]
+		}
+	}
+	if near != "" {
 		text += fmt.Sprintf(" Did you mean %q", near)
 		if s := c.specs[near]; s != nil && s.rng.Filename != "" {
 			text += fmt.Sprintf(" (%s:%d)", s.rng.Filename, s.rng.Start.Line)

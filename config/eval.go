@@ -20,23 +20,39 @@ import (
 // then on, so that those who use it do not complain again.
 type evaluator struct {
 	*module
-	meter    *meter
-	root     *hcl.EvalContext // variables and functions evaluated so far
-	outside  outside
-	states   map[string]state // of variables and globals, by name
-	funcs    map[string]state
-	named    map[string][]*instance // targets by name, in order of declaration
-	group    map[string]*groupDecl  // the last of each name
-	unnamed  bool                   // the names of some targets are not known
-	readable *checkout              // what expressions read, nil if they can not
-	stack    []string               // what is being evaluated, outermost first
+	*evaluation
+	parent *evaluator       // of the file that includes this one, nil for the first
+	root   *hcl.EvalContext // variables and functions evaluated so far
+	states map[string]state // of variables and globals, by name
+	funcs  map[string]state
+	hasOwn bool // functions of files can be called here
 
 	localValues map[string]cty.Value
-	whole       map[string]*attributeState // attributes of targets, merged, by target.attribute
-	poolSizes   map[string]int
-	cacheBlock  *CacheBlock
-	git         *repository
-	depth       int // of inheritance that is being followed
+}
+
+// An evaluation is what the evaluators of all files share.
+type evaluation struct {
+	meter    *meter
+	outside  outside
+	world    *world
+	standard map[string]bool // functions that no file declares
+	all      []*evaluator    // each after that of the file it sees
+	byModule map[*module]*evaluator
+	reader   *includer // reads files that are named while evaluating; may be nil
+	readable *checkout // what expressions read, nil if they can not
+
+	index   nameIndex              // of targets and groups
+	named   map[string][]*instance // targets by name, in order of declaration
+	group   map[string]*groupDecl  // the last of each name
+	unnamed bool                   // the names of some targets are not known
+	stack   []string               // what is being evaluated, outermost first
+
+	whole      map[string]*attributeState // attributes of targets, merged, by target.attribute
+	poolSizes  map[string]int
+	poolPlaces map[string]hcl.Range // labels of pools
+	cacheBlock *CacheBlock
+	git        *repository
+	depth      int // of inheritance that is being followed
 }
 
 // outside is what the files may see of the world around them.
@@ -79,21 +95,25 @@ type scope struct {
 const maxStack = 2000
 
 func newEvaluator(m *module, out outside, builtins map[string]string) *evaluator {
-	e := &evaluator{
-		module:  m,
-		outside: out,
+	shared := &evaluation{
 		meter:   &meter{watch: m.watch},
-		root:    &hcl.EvalContext{Variables: map[string]cty.Value{}, Functions: maps.Clone(standardFunctions())},
-		states:  map[string]state{},
-		funcs:   map[string]state{},
-		named:   map[string][]*instance{},
-		group:   map[string]*groupDecl{},
+		outside: out,
 
-		localValues: map[string]cty.Value{},
-		whole:       map[string]*attributeState{},
-		git:         &repository{},
+		byModule: map[*module]*evaluator{},
+
+		index: nameIndex{known: map[string]bool{}, plain: map[string][]string{}},
+		named: map[string][]*instance{},
+		group: map[string]*groupDecl{},
+		whole: map[string]*attributeState{},
+		git:   &repository{},
+
+		poolSizes:  map[string]int{},
+		poolPlaces: map[string]hcl.Range{},
 	}
+	e := shared.evaluator(m, nil)
+	e.root.Functions = maps.Clone(standardFunctions())
 	e.root.Functions[countName] = e.meter.counter()
+	e.noteStandard()
 	for name, v := range builtins {
 		e.root.Variables[name] = cty.StringVal(v)
 	}
@@ -170,7 +190,8 @@ func (e *evaluator) run(expr hcl.Expression, ctx *hcl.EvalContext) (v cty.Value,
 	return v, true
 }
 
-// prepare evaluates what expr names and returns the context that has it all.
+// prepare evaluates what expr names and returns the context that has it all. A
+// file's own names come before those of the file that includes it.
 func (e *evaluator) prepare(expr hcl.Expression, sc scope) (*hcl.EvalContext, bool) {
 	ok := true
 	for _, name := range e.calls(expr) {
@@ -183,7 +204,7 @@ func (e *evaluator) prepare(expr hcl.Expression, sc scope) (*hcl.EvalContext, bo
 		case sc.params[root]:
 		case sc.refs && (root == "target" || root == "group"):
 			ok = refs.add(e, t) && ok
-		case has(sc.ctx, root):
+		case e.bound(sc.ctx, root):
 		case e.isBuiltin(root, sc):
 			ok = refs.addBuiltin(e, t) && ok
 		default:
@@ -199,10 +220,14 @@ func (e *evaluator) prepare(expr hcl.Expression, sc scope) (*hcl.EvalContext, bo
 	return ctx, ok
 }
 
-func has(ctx *hcl.EvalContext, name string) bool {
+// bound reports whether name has a value in ctx without those of other files.
+func (e *evaluator) bound(ctx *hcl.EvalContext, name string) bool {
 	for ; ctx != nil; ctx = ctx.Parent() {
 		if _, ok := ctx.Variables[name]; ok {
 			return true
+		}
+		if ctx == e.root {
+			break
 		}
 	}
 	return false
@@ -213,6 +238,12 @@ func (e *evaluator) needValue(name string, from hcl.Traversal, strict bool) bool
 	_, isGlobal := e.globals[name]
 	_, isVariable := e.variables[name]
 	if !isGlobal && !isVariable {
+		if _, there := e.root.Variables[name]; there {
+			return true // a built-in one
+		}
+		if e.parent != nil {
+			return e.parent.needValue(name, from, strict)
+		}
 		if strict {
 			e.report(e.noVariable(name, from.SourceRange()))
 		}
@@ -226,7 +257,9 @@ func (e *evaluator) needValue(name string, from hcl.Traversal, strict bool) bool
 func (e *evaluator) noVariable(name string, rng hcl.Range) *hcl.Diagnostic {
 	var known []string
 	if len(e.diags) < maxShown { // nobody sees the others
-		known = slices.Concat(sortedKeys(e.variables), sortedKeys(e.globals))
+		for at := e; at != nil; at = at.parent {
+			known = slices.Concat(known, sortedKeys(at.variables), sortedKeys(at.globals))
+		}
 	}
 	return problem(rng, "Unknown variable", "There is no variable named %q.%s", name, didYouMean(name, known))
 }
@@ -242,8 +275,8 @@ func (r references) add(e *evaluator, t hcl.Traversal) bool {
 		e.report(problem(t.SourceRange(), "Invalid reference", "%s is not a value: write %s.NAME.ATTRIBUTE.", root, root))
 		return false
 	}
-	name, ok := t[1].(hcl.TraverseAttr)
-	if !ok {
+	name := e.referredName(t)
+	if name == "" {
 		e.report(problem(t.SourceRange(), "Invalid reference", "Write %s.NAME.ATTRIBUTE; the name can not be an index.", root))
 		return false
 	}
@@ -256,11 +289,25 @@ func (r references) add(e *evaluator, t hcl.Traversal) bool {
 	if r[root] == nil {
 		r[root] = map[string]map[string]hcl.Range{}
 	}
-	if r[root][name.Name] == nil {
-		r[root][name.Name] = map[string]hcl.Range{}
+	if r[root][name] == nil {
+		r[root][name] = map[string]hcl.Range{}
 	}
-	r[root][name.Name][attr] = t.SourceRange()
+	r[root][name][attr] = t.SourceRange()
 	return true
+}
+
+// referredName is NAME in target.NAME; in Strata's own language it can be written
+// as target["PATH:NAME"] too. It is "" if it is neither.
+func (e *evaluator) referredName(t hcl.Traversal) string {
+	switch step := t[1].(type) {
+	case hcl.TraverseAttr:
+		return step.Name
+	case hcl.TraverseIndex:
+		if e.mode == ModeStrata && step.Key.Type() == cty.String && !step.Key.IsNull() {
+			return step.Key.AsString()
+		}
+	}
+	return ""
 }
 
 // evaluate returns the objects "target" and "group" and those of Strata's own
@@ -288,10 +335,14 @@ func (r references) evaluate(e *evaluator, sc scope) (map[string]cty.Value, bool
 
 // object evaluates the named attributes of one target or group.
 func (e *evaluator) object(typ, name string, attrs map[string]hcl.Range) (map[string]cty.Value, bool, bool) {
-	if typ == "group" {
-		return e.groupObject(name, attrs)
+	full, good := e.fullName(name, anyRange(attrs))
+	if !good {
+		return nil, false, false
 	}
-	list := e.named[name]
+	if typ == "group" {
+		return e.groupObject(full, attrs)
+	}
+	list := e.named[full]
 	if len(list) == 0 {
 		return nil, false, true
 	}
@@ -307,8 +358,8 @@ func (e *evaluator) object(typ, name string, attrs map[string]hcl.Range) (map[st
 			switch {
 			case def == nil:
 			case e.mode == ModeStrata:
-				s, good := e.merged(name, def, attrs[attr])
-				out[a], ok = present(def.get(s)), ok && good
+				s, good := e.merged(full, def, attrs[attr])
+				out[a], ok = present(def.get(s.moved(in.owner.dir, e.dir))), ok && good
 			default:
 				ok = e.attribute(in, def, attrs[attr]) && ok
 				out[a] = def.get(in.spec)
@@ -320,7 +371,7 @@ func (e *evaluator) object(typ, name string, attrs map[string]hcl.Range) (map[st
 
 // calls lists the functions that expr calls, as far as they are not standard.
 func (e *evaluator) calls(expr hcl.Expression) []string {
-	if len(e.functions) == 0 {
+	if !e.hasOwn {
 		return nil
 	}
 	node, ok := expr.(hclsyntax.Node)
@@ -363,15 +414,17 @@ func (e *evaluator) needFunction(name string, rng hcl.Range, strict bool) bool {
 	if e.funcs[name] == done {
 		return true
 	}
-	f := e.functions[name]
-	_, standard := e.root.Functions[name]
+	f, standard := e.functions[name], e.standard[name]
+	if f == nil && !standard && e.parent != nil {
+		return e.parent.needFunction(name, rng, strict)
+	}
 	if f == nil || standard {
 		if strict && !standard {
 			e.report(problem(rng, "Unknown function", "There is no function named %q.%s", name, didYouMean(name, e.functionNames())))
 		}
 		return standard || !strict
 	}
-	if !e.enter("function "+name, rng, e.funcs[name]) {
+	if !e.enter("function "+e.qualified(name), rng, e.funcs[name]) {
 		return false
 	}
 	defer e.leave()
@@ -385,7 +438,10 @@ func (e *evaluator) needFunction(name string, rng hcl.Range, strict bool) bool {
 }
 
 func (e *evaluator) functionNames() []string {
-	names := slices.Concat(sortedKeys(e.root.Functions), sortedKeys(e.functions))
+	var names []string
+	for at := e; at != nil; at = at.parent {
+		names = slices.Concat(names, sortedKeys(at.root.Functions), sortedKeys(at.functions))
+	}
 	return slices.DeleteFunc(names, func(n string) bool { return n == countName })
 }
 
@@ -475,13 +531,13 @@ func (e *evaluator) explainName(d *hcl.Diagnostic, t hcl.Traversal) *hcl.Diagnos
 	if t.RootName() != "target" {
 		return e.explainBuiltin(t)
 	}
-	name, ok := t[1].(hcl.TraverseAttr)
-	if !ok {
+	name := e.referredName(t)
+	if name == "" {
 		return nil
 	}
-	if len(e.named[name.Name]) == 0 {
+	if len(e.named[e.index.resolve(e, name)]) == 0 {
 		known := slices.Sorted(maps.Keys(e.named))
-		return problem(name.SrcRange, unknownTarget, "No target is named %q.%s", name.Name, didYouMean(name.Name, known))
+		return problem(t[1].SourceRange(), unknownTarget, "No target is named %q.%s", name, didYouMean(name, known))
 	}
 	if attr, ok := t[min(2, len(t)-1)].(hcl.TraverseAttr); ok && len(t) > 2 && e.attributeCalled(attr.Name) == nil {
 		return problem(attr.SrcRange, "Unknown attribute", "A target has no attribute %q.%s",
@@ -493,3 +549,7 @@ func (e *evaluator) explainName(d *hcl.Diagnostic, t hcl.Traversal) *hcl.Diagnos
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func (in *instance) String() string { return fmt.Sprintf("target.%s", in.name) }
+
+func anyRange(attrs map[string]hcl.Range) hcl.Range {
+	return attrs[sortedKeys(attrs)[0]]
+}

@@ -43,11 +43,14 @@ type source struct {
 func (o LoadOptions) read(ctx context.Context) ([]source, Mode, hcl.Diagnostics) {
 	names, optional := o.Files, false
 	if len(names) == 0 && o.Remote == nil {
-		if names = o.filesFromEnv(); len(names) == 0 {
+		if names = o.filesFromEnv(); len(names) == 0 || slices.ContainsFunc(o.Targets, fromTop) {
 			names, optional = bakeFiles, true
 		}
 		if _, err := os.Stat(o.path(OwnFile)); err == nil && o.Mode != ModeBake {
 			names, optional = []string{OwnFile}, false
+		}
+		if optional && len(o.addresses()) > 0 {
+			return nil, ModeStrata, nil // the targets say which files there are
 		}
 	}
 	var out []source
@@ -55,7 +58,7 @@ func (o LoadOptions) read(ctx context.Context) ([]source, Mode, hcl.Diagnostics)
 	total := 0
 	if o.Remote != nil {
 		for _, f := range o.Remote.Files {
-			out = append(out, source{f.Name, bytes.TrimPrefix(f.Data, []byte("\xef\xbb\xbf"))})
+			out = append(out, source{f.Name, withoutMark(f.Data)})
 			total += len(f.Data)
 		}
 	}
@@ -153,8 +156,11 @@ func limited(r io.Reader) ([]byte, error) {
 	if err == nil && len(data) > maxFile {
 		err = fmt.Errorf("it is larger than %d MiB", maxFile>>20)
 	}
-	return bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")), err
+	return withoutMark(data), err
 }
+
+// withoutMark drops a byte order mark.
+func withoutMark(data []byte) []byte { return bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) }
 
 func fileProblem(name string, err error) *hcl.Diagnostic {
 	detail := err.Error()

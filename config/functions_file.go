@@ -32,13 +32,12 @@ const (
 // A checkout is the directory that expressions can read. A file is read once, so
 // that one evaluation sees one content of it.
 type checkout struct {
-	dir       string
-	root      *os.Root
-	texts     map[string][]byte
-	sets      map[[2]string]cty.Value
-	templates map[string]hclsyntax.Expression
-	total     int
-	functions map[string]function.Function // what templates can call
+	dir    string
+	root   *os.Root
+	texts  map[string][]byte
+	sets   map[[2]string]cty.Value
+	parsed map[string]hclsyntax.Expression // templates
+	total  int
 }
 
 func (c *checkout) close() {
@@ -60,7 +59,7 @@ func (c *checkout) open() error {
 		return err
 	}
 	c.root = root
-	c.texts, c.sets, c.templates = map[string][]byte{}, map[[2]string]cty.Value{}, map[string]hclsyntax.Expression{}
+	c.texts, c.sets, c.parsed = map[string][]byte{}, map[[2]string]cty.Value{}, map[string]hclsyntax.Expression{}
 	return nil
 }
 
@@ -84,25 +83,34 @@ func (c *checkout) read(name string) ([]byte, error) {
 }
 
 func (c *checkout) readFile(name string) ([]byte, error) {
-	if _, err := c.regular(name); err != nil {
-		return nil, err
-	}
-	// It may have been exchanged for a pipe since.
-	f, err := c.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	st, err := f.Stat()
+	return readRegular(c.root, name, maxRead)
+}
+
+// readRegular reads a file below root that has content of its own, of at most
+// most bytes.
+func readRegular(root *os.Root, name string, most int) ([]byte, error) {
+	st, err := root.Stat(name)
 	if err != nil {
 		return nil, err
 	}
 	if !st.Mode().IsRegular() {
 		return nil, notRegular(st)
 	}
-	data, err := io.ReadAll(io.LimitReader(f, maxRead+1))
-	if err == nil && len(data) > maxRead {
-		err = fmt.Errorf("it is larger than %d MiB", maxRead>>20)
+	// It may have been exchanged for a pipe since.
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if st, err = f.Stat(); err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, notRegular(st)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, int64(most)+1))
+	if err == nil && len(data) > most {
+		err = fmt.Errorf("it is larger than %d MiB", most>>20)
 	}
 	return data, err
 }
@@ -139,6 +147,14 @@ func readError(name string, err error) error {
 	return fmt.Errorf("reading %q: %w", name, err)
 }
 
+// path is a path in a file of the directory as a path of the checkout.
+func (w *world) path(name string) string {
+	if w.from == "" || path.IsAbs(name) {
+		return name
+	}
+	return path.Join(w.from, name)
+}
+
 // fileFunctions are the functions that read files.
 func (w *world) fileFunctions() map[string]function.Function {
 	return map[string]function.Function{
@@ -163,7 +179,7 @@ func (w *world) textFunc(description string, text func([]byte) (string, error)) 
 		Params:      []function.Parameter{{Name: "path", Type: cty.String}},
 		Type:        function.StaticReturnType(cty.String),
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			data, err := w.read(args[0].AsString())
+			data, err := w.read(w.path(args[0].AsString()))
 			if err != nil {
 				return cty.NilVal, err
 			}
@@ -179,7 +195,7 @@ func (w *world) fileexistsFunc() function.Function {
 		Params:      []function.Parameter{{Name: "path", Type: cty.String}},
 		Type:        function.StaticReturnType(cty.Bool),
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			name := args[0].AsString()
+			name := w.path(args[0].AsString())
 			err := w.open()
 			if err == nil {
 				_, err = w.regular(name)
@@ -201,7 +217,7 @@ func (w *world) filesetFunc() function.Function {
 		Params:      []function.Parameter{{Name: "directory", Type: cty.String}, {Name: "pattern", Type: cty.String}},
 		Type:        function.StaticReturnType(cty.Set(cty.String)),
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			dir, pattern := args[0].AsString(), args[1].AsString()
+			dir, pattern := w.path(args[0].AsString()), args[1].AsString()
 			if err := w.open(); err != nil {
 				return cty.NilVal, readError(dir, err)
 			}
@@ -285,11 +301,13 @@ func (w *world) templatefileFunc() function.Function {
 			if typ := args[1].Type(); !typ.IsObjectType() && !typ.IsMapType() {
 				return cty.NilVal, function.NewArgErrorf(1, "must be an object")
 			}
-			tmpl, err := w.template(args[0].AsString())
+			tmpl, err := w.template(w.path(args[0].AsString()))
 			if err != nil {
 				return cty.NilVal, err
 			}
-			v, diags := tmpl.Value(&hcl.EvalContext{Variables: args[1].AsValueMap(), Functions: w.functions})
+			ctx := w.templates.NewChild()
+			ctx.Variables = args[1].AsValueMap()
+			v, diags := tmpl.Value(ctx)
 			if diags.HasErrors() {
 				return cty.NilVal, diags
 			}
@@ -304,7 +322,7 @@ func (w *world) template(name string) (hclsyntax.Expression, error) {
 	if err != nil {
 		return nil, err
 	}
-	if tmpl := w.templates[name]; tmpl != nil {
+	if tmpl := w.parsed[name]; tmpl != nil {
 		return tmpl, nil
 	}
 	if !utf8.Valid(data) {
@@ -321,6 +339,6 @@ func (w *world) template(name string) (hclsyntax.Expression, error) {
 	if diags := hclsyntax.Walk(tmpl, rewriter{}); diags.HasErrors() {
 		return nil, diags
 	}
-	w.templates[name] = tmpl
+	w.parsed[name] = tmpl
 	return tmpl, nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 	"github.com/zclconf/go-cty/cty/function"
@@ -34,6 +35,9 @@ type world struct {
 	*checkout
 	env   func(string) (string, bool)
 	allow []string // names of environment variables that env() may read
+	from  string   // the directory that paths are relative to, from the checkout's
+	// templates has the functions that templates can call.
+	templates *hcl.EvalContext
 }
 
 // ownFunctions are the functions that files in Strata's own language have beside
@@ -82,9 +86,30 @@ func (e *evaluator) addOwn(opts LoadOptions) (done func()) {
 	e.readable = w.checkout
 	own := ownFunctions(w)
 	maps.Copy(e.root.Functions, own)
-	w.functions = maps.Clone(e.root.Functions)
-	delete(w.functions, "templatefile")
+	w.templates = &hcl.EvalContext{Functions: maps.Clone(e.root.Functions)}
+	delete(w.templates.Functions, "templatefile")
+	e.world = w
+	e.noteStandard()
 	return w.close
+}
+
+// noteStandard remembers which functions are there before those of files.
+func (e *evaluator) noteStandard() {
+	e.standard = make(map[string]bool, len(e.root.Functions))
+	for name := range e.root.Functions {
+		e.standard[name] = true
+	}
+}
+
+// functionsIn are the functions that mean something else in files of dir.
+func (w *world) functionsIn(dir string) map[string]function.Function {
+	inner := *w
+	inner.from = dir
+	own := inner.fileFunctions()
+	inner.templates = w.templates.NewChild()
+	inner.templates.Functions = maps.Clone(own)
+	delete(inner.templates.Functions, "templatefile")
+	return own
 }
 
 func refusedFunc(why string) function.Function {

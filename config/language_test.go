@@ -56,7 +56,7 @@ func TestLanguagePage(t *testing.T) {
 	examples = append(examples, strings.Split(sequences, "```hcl\n")[1:]...)
 	for i, text := range examples {
 		text, _, _ = strings.Cut(text, "```")
-		if _, err := load(t, map[string]string{"build.hcl": text}, LoadOptions{}); err != nil {
+		if _, err := loadExample(t, text); err != nil {
 			t.Errorf("example %d: %v\n%s", i+1, err, text)
 		}
 	}

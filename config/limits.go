@@ -23,7 +23,10 @@ const (
 	elementSize = 32       // bytes that an element counts as
 )
 
-var errTooLarge = errors.New("it is too large")
+var (
+	errTooLarge = errors.New("it is too large")
+	errStopped  = errors.New("it takes too long")
+)
 
 // A meter counts what evaluation costs.
 type meter struct {
@@ -81,7 +84,7 @@ func (m *meter) add(v cty.Value) error {
 	}
 	switch {
 	case m.stopped.Load():
-		return errors.New("it takes too long")
+		return errStopped
 	case m.steps > maxSteps:
 		return fmt.Errorf("loops run more than %d times", maxSteps)
 	case m.work > maxWork:

@@ -33,7 +33,10 @@ func (c *Config) List() []Listed {
 			Members: slices.Sorted(slices.Values(g.targets)), Range: g.rng,
 		})
 	}
-	out = slices.DeleteFunc(out, func(l Listed) bool { return strings.HasPrefix(l.Name, "_") })
+	out = slices.DeleteFunc(out, func(l Listed) bool {
+		_, plain := splitName(l.Name)
+		return strings.HasPrefix(plain, "_")
+	})
 	slices.SortStableFunc(out, func(a, b Listed) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
@@ -54,7 +57,7 @@ func (e *evaluator) listVariables() []ListedVariable {
 	var out []ListedVariable
 	for _, name := range sortedKeys(e.variables) {
 		v := e.variables[name]
-		l := ListedVariable{Name: name, Description: v.description, Range: v.rng}
+		l := ListedVariable{Name: e.qualified(name), Description: v.description, Range: v.rng}
 		typ, typed, _ := v.constraint()
 		typed = typed && e.globals[name] == nil
 		if typed {

@@ -11,8 +11,10 @@ import (
 // An instance is one target that a block stands for: a block without a matrix
 // has one, else there is one for every combination.
 type instance struct {
+	owner  *evaluator // of the file it is declared in
 	block  *block
-	name   string
+	name   string           // as other files name it: PATH:NAME
+	plain  string           // as its own file does
 	ctx    *hcl.EvalContext // with the values of the matrix
 	states map[string]state // of attributes
 	failed map[string]bool
@@ -47,13 +49,18 @@ func (e *evaluator) expand(b *block) {
 			e.unnamed = true
 			continue
 		}
+		full := e.qualified(name)
 		in := &instance{
-			block: block, name: name, ctx: ctx,
+			owner: e, block: block, name: full, plain: name, ctx: ctx,
 			states: map[string]state{}, failed: map[string]bool{},
-			spec: &spec{name: name, rng: b.header, places: map[string]hcl.Range{}},
+			spec: &spec{name: full, owner: e, rng: b.header, places: map[string]hcl.Range{}},
+		}
+		if other := e.named[full]; len(other) > 0 && other[0].owner != e {
+			e.declaredElsewhere(b.label, "target", full, other[0].block.label)
+			continue
 		}
 		b.instances = append(b.instances, in)
-		e.named[name] = append(e.named[name], in)
+		e.named[full] = append(e.named[full], in)
 	}
 }
 

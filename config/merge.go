@@ -18,6 +18,7 @@ func (s *spec) merge(over *spec, mode Mode) {
 	s.mergeMaps(over)
 	s.mergeLists(over, mode)
 	replace(&s.stage, over.stage)
+	replace(&s.link, over.link)
 	replace(&s.call, over.call)
 	replace(&s.pull, over.pull)
 	replace(&s.noCache, over.noCache)

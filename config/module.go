@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"unicode/utf8"
 
@@ -14,10 +15,24 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// A module is what the files declare, read but not evaluated.
+// A reading is what all files of one Load share.
+type reading struct {
+	mode     Mode
+	files    map[string]*hcl.File
+	schema   *blockSchema         // of target blocks
+	declared map[string]hcl.Range // labels, by type, name and place
+	unread   bool                 // a file could not be read or parsed
+	diags    hcl.Diagnostics
+	watch    *watch
+	excerpts sync.Map // texts of included files by name, as *hcl.File without a body
+}
+
+// A module is what files declare, read but not evaluated: those of the command
+// together, and each file that is included on its own.
 type module struct {
-	mode      Mode
-	files     map[string]*hcl.File
+	*reading
+	dir       string // directory of the file if it is included, else ""
+	inner     bool   // another file has led to it; the paths in it are relative to dir
 	variables map[string]*variable
 	functions map[string]*userFunction
 	globals   map[string]*hcl.Attribute
@@ -26,13 +41,11 @@ type module struct {
 	groups    []*block
 	shared    map[string]*block // steps blocks
 	templates map[string]*block
+	includes  []*include
+	link      *string   // of the strata block; nil if it does not say
+	includer  *includer // of included files; nil if there can be none
 	pools     []*block
-	cache     *block               // all cache blocks as one; may be nil
-	unread    bool                 // a file could not be read or parsed
-	schema    *blockSchema         // of target blocks
-	declared  map[string]hcl.Range // labels, by type, name and file
-	diags     hcl.Diagnostics
-	watch     *watch
+	cache     *block // all cache blocks as one; may be nil
 }
 
 // A block is one target or group block.
@@ -81,6 +94,7 @@ var ownFileSchema = &hcl.BodySchema{Blocks: slices.Concat(fileSchema.Blocks, []h
 	{Type: "locals"},
 	{Type: "steps", LabelNames: []string{"name"}},
 	{Type: "template", LabelNames: []string{"name"}},
+	{Type: "include"},
 	{Type: "pool", LabelNames: []string{"name"}},
 	{Type: "cache"},
 })}
@@ -94,22 +108,30 @@ func (m *module) topLevel() *hcl.BodySchema {
 }
 
 func newModule(mode Mode) *module {
+	r := &reading{
+		mode:     mode,
+		files:    map[string]*hcl.File{},
+		schema:   newSchema(targetSchema(mode)),
+		declared: map[string]hcl.Range{},
+		watch:    &watch{},
+	}
+	return r.module()
+}
+
+// module is one that nothing was read into.
+func (r *reading) module() *module {
 	return &module{
-		mode:      mode,
-		files:     map[string]*hcl.File{},
+		reading:   r,
 		variables: map[string]*variable{},
 		functions: map[string]*userFunction{},
 		globals:   map[string]*hcl.Attribute{},
 		locals:    map[string]*hcl.Attribute{},
 		shared:    map[string]*block{},
 		templates: map[string]*block{},
-		schema:    newSchema(targetSchema(mode)),
-		declared:  map[string]hcl.Range{},
-		watch:     &watch{},
 	}
 }
 
-func (m *module) report(d ...*hcl.Diagnostic) { m.diags = append(m.diags, d...) }
+func (r *reading) report(d ...*hcl.Diagnostic) { r.diags = append(r.diags, d...) }
 
 // unknown reports something that Strata's own language does not have and that
 // bake ignores.
@@ -255,6 +277,8 @@ func (m *module) read(body hcl.Body) {
 			m.addSteps(b)
 		case "template":
 			m.addTemplate(b)
+		case "include":
+			m.addInclude(b)
 		case "pool":
 			m.pools = m.addBlock(m.pools, b, poolSchema)
 		case "cache":
@@ -283,11 +307,14 @@ func (m *module) checkTopLevel(body hcl.Body) {
 // edition is the version of the language that this program speaks.
 const edition = "1"
 
-var editionSchema = newSchema(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "edition", Required: true}}})
+var editionSchema = newSchema(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "edition"}, {Name: "link"}}})
 
-// checkEdition reads a strata block, which says what language the file is in.
+// checkEdition reads a strata block, which says what language the file is in and
+// what holds for all of its targets.
 func (m *module) checkEdition(b *hcl.Block) {
-	attr := m.content(b, editionSchema).Attributes["edition"]
+	attrs := m.content(b, editionSchema).Attributes
+	m.readLink(attrs["link"])
+	attr := attrs["edition"]
 	if attr == nil {
 		return
 	}

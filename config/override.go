@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -137,7 +136,7 @@ type setting struct {
 func (r *resolver) parseOverride(text string, out map[string]*override) error {
 	left, value, hasValue := strings.Cut(text, "=")
 	name := strings.TrimSuffix(left, "+")
-	parts := strings.SplitN(name, ".", 3)
+	parts := splitOverride(name)
 	if len(parts) < 2 {
 		return errors.New("write target.key=value")
 	}
@@ -169,18 +168,55 @@ func (r *resolver) parseOverride(text string, out map[string]*override) error {
 	return nil
 }
 
+// splitOverride takes PATTERN.KEY.SUB apart. A path in the pattern may have dots:
+// the key is the first known one after the path.
+func splitOverride(text string) []string {
+	from := 0
+	for {
+		dot := strings.IndexByte(text[from:], '.')
+		if dot < 0 {
+			return strings.SplitN(text, ".", 3)
+		}
+		pattern, rest := text[:from+dot], text[from+dot+1:]
+		key, sub, hasSub := strings.Cut(rest, ".")
+		if !strings.ContainsAny(pattern, "/:") {
+			return strings.SplitN(text, ".", 3)
+		}
+		if !isOverrideKey(key) {
+			from += dot + 1
+			continue
+		}
+		if !hasSub {
+			return []string{pattern, key}
+		}
+		return []string{pattern, key, sub}
+	}
+}
+
+func isOverrideKey(key string) bool {
+	return overrideAliases[key] != "" || key == "secret" ||
+		slices.Contains(listKeys, key) || slices.Contains(namedKeys, key) || slices.Contains(singleKeys, key)
+}
+
 // expand lists the targets that a pattern stands for; groups are not meant.
 func (r *resolver) expand(pattern string) ([]string, error) {
 	if r.specs[pattern] != nil {
 		return []string{pattern}, nil
 	}
+	list := slices.DeleteFunc(slices.Clone(r.plainTargets()[pattern]), func(full string) bool { return r.specs[full] == nil })
+	switch {
+	case len(list) == 1:
+		return list, nil
+	case len(list) > 1:
+		return nil, fmt.Errorf("several files declare %q: %s", pattern, someOf(list, 10))
+	}
+	means, err := r.pattern(pattern)
+	if err != nil {
+		return nil, err
+	}
 	var out []string
 	for _, name := range r.order {
-		ok, err := path.Match(pattern, name)
-		if err != nil {
-			return nil, fmt.Errorf("%q is not a pattern", pattern)
-		}
-		if ok {
+		if means(name) {
 			out = append(out, name)
 		}
 	}

@@ -96,10 +96,13 @@ func (m *module) liftDemand(b *hcl.Block, content *hcl.BodyContent) {
 	content.Blocks = rest
 }
 
-// evaluatePools evaluates the sizes of the pools.
+// evaluatePools evaluates the sizes of the pools of a file. Their names hold for
+// all files.
 func (e *evaluator) evaluatePools() {
-	e.poolSizes = map[string]int{}
 	for _, b := range e.pools {
+		if !e.namePool(b) {
+			continue
+		}
 		e.poolSizes[b.name] = 0 // there is one, whatever its size
 		attr := b.content.Attributes["size"]
 		if attr == nil {
@@ -116,6 +119,21 @@ func (e *evaluator) evaluatePools() {
 		}
 		e.poolSizes[b.name] = size
 	}
+}
+
+// namePool takes the name of a pool; it returns false if another file has it.
+// Files of the command override one another.
+func (e *evaluator) namePool(b *block) bool {
+	first, taken := e.poolPlaces[b.name]
+	if !taken || !e.inner {
+		e.poolPlaces[b.name] = b.label
+		return true
+	}
+	if first.Filename != b.label.Filename { // else it is reported
+		e.report(problem(b.label, "Duplicate pool", "A pool named %q is declared at %s already. The names of pools hold for all files: give this one another.",
+			b.name, position(first)))
+	}
+	return false
 }
 
 func poolSize(v cty.Value) (int, error) {

@@ -42,6 +42,7 @@ func Blocks() []BlockInfo {
 		blockInfo("validation", "A condition that the value of a variable must meet, inside of its variable block.", variableExample, newSchema(validationSchema)),
 		blockInfo("function", "A function of the file's own.", functionExample, newSchema(functionSchema)),
 		blockInfo("strata", "Says that the file is in Strata's own language, whatever its name.", strataExample, editionSchema),
+		blockInfo("include", "Reads other build files. Paths in them are relative to their own directory, which their targets have in front of their names. See [language.md](language.md#include).", includeExample, includeSchema),
 		{Name: "locals", Description: "Names for values: local.NAME. Each is evaluated when it is needed.", Example: localsExample},
 		{Name: "steps", Description: "Step blocks that several targets use: step { use = \"NAME\" }. See [steps.md](steps.md).", Example: stepsExample},
 		blockInfo("template", "What several targets have in common, with typed parameters: param.NAME in it. It takes the attributes of a target too.", templateExample,

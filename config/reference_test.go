@@ -44,7 +44,7 @@ func TestFunctionExamples(t *testing.T) {
 
 func TestAttributeExamples(t *testing.T) {
 	for _, b := range Blocks() {
-		if _, err := loadText(b.Example); err != nil || b.Example == "" {
+		if _, err := loadExample(t, b.Example); err != nil || b.Example == "" {
 			t.Errorf("the example of %s: %v", b.Name, err)
 		}
 		for _, a := range b.Attributes {
@@ -64,11 +64,21 @@ func TestAttributeExamples(t *testing.T) {
 			if !uses(f.Body.(*hclsyntax.Body), a.Name) {
 				t.Errorf("the example of %s.%s does not use it", b.Name, a.Name)
 			}
-			if _, err := loadText(text); err != nil {
+			if _, err := loadExample(t, text); err != nil {
 				t.Errorf("%s.%s: %v", b.Name, a.Name, err)
 			}
 		}
 	}
+}
+
+// loadExample reads text as build.hcl, beside the files that examples include.
+func loadExample(t *testing.T, text string) (*Config, error) {
+	return load(t, map[string]string{
+		"build.hcl":              text,
+		"services/api/build.hcl": "target \"api\" {}\n",
+		"services/web/build.hcl": "target \"web\" {}\n",
+		"lib/base/build.hcl":     "target \"base\" {}\n",
+	}, LoadOptions{})
 }
 
 // uses says whether a block in body has the attribute.

@@ -44,13 +44,25 @@ target "default" {
 }
 `
 
-const strataExample = `strata { edition = 1 }
+const strataExample = `strata {
+  edition = 1
+  link    = "auto"
+}
 
 target "default" {
   needs = ["test"]
 }
 
 target "test" {}
+`
+
+const includeExample = `include {
+  paths = ["services/*", "lib/base/build.hcl"]
+}
+
+group "default" {
+  targets = ["services/api:api", "base"]
+}
 `
 
 const stepsExample = `steps "go" {
@@ -147,6 +159,8 @@ var attributeHelp = map[string][2]string{
 	"dockerfile-inline": {"The text of the Dockerfile.", `dockerfile-inline = "FROM scratch\nCOPY . /\n"`},
 	"entitlements":      {"What RUN may do that is refused by default: network.host, security.insecure. The command line must grant it.", `entitlements = ["network.host"]`},
 	"extra-hosts":       {"More names in /etc/hosts of RUN.", `extra-hosts = { "db.local" = "10.0.0.5" }`},
+	"include.paths":     {"Files, directories with a build.hcl, or patterns for either, relative to this file.", "list of strings"},
+	"link":              {"With auto, images that the Dockerfile names (FROM, COPY --from, RUN --mount=from) are linked to the targets of that name or tag, as if contexts said so. Default: that of the strata block, else none.", `link = "auto"`},
 	"inherits":          {"Targets whose attributes this one takes over; of several the last wins, and the target's own win over all.", `inherits = ["_base"]`},
 	"labels":            {"Labels of the image's configuration.", `labels = { "org.opencontainers.image.title" = "api" }`},
 	"matrix":            {"Makes one target for every combination of the values; expressions use the keys. Needs name.", "name   = \"app-${os}\"\nmatrix = { os = [\"linux\", \"windows\"] }"},
@@ -179,6 +193,7 @@ var attributeHelp = map[string][2]string{
 	"validation.error_message": {"What is said if it is not.", "string"},
 	"function.params":          {"The names of the parameters.", "list of names"},
 	"function.variadic_params": {"The name of the list of further arguments.", "name"},
+	"strata.link":              {"What link is for the targets of the file and of those it includes: auto or none.", "string"},
 	"strata.edition":           {"The version of the language: 1.", "number"},
 	"dynamic.for_each":         {"A list, a set or a map.", "any"},
 	"dynamic.iterator":         {"The name whose key and value the content can use. Default: step.", "name"},

@@ -39,8 +39,12 @@ func fileDir(name string) string {
 
 // noteBase remembers the file of a block's paths.
 func (in *instance) noteBase() {
-	dir := fileDir(in.block.header.Filename)
 	b := &in.spec.base
+	if in.owner.inner {
+		b.def, b.assumed = &in.owner.dir, true
+		return
+	}
+	dir := fileDir(in.block.header.Filename)
 	b.def = &dir
 	if attr := in.block.content.Attributes["context"]; attr != nil {
 		b.context, b.ref = &dir, contextRef(attr.Expr)

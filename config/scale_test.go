@@ -1,7 +1,10 @@
 package config
 
 import (
+	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -59,6 +62,49 @@ func BenchmarkMonorepo(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*n), "µs/target")
 		})
+	}
+}
+
+// BenchmarkTree is BenchmarkMonorepo with a file of its own for every target.
+func BenchmarkTree(b *testing.B) {
+	for _, n := range []int{1000, 4000, 10000} {
+		dir := b.TempDir()
+		head := "include { paths = [\"svc/*/*\"] }\nvariable \"TAG\" { default = \"v1\" }\nfunction \"img\" {\n  params = [n]\n  result = \"example.com/${n}:${TAG}\"\n}\ntarget \"_common\" { args = { GO = \"1.26\" } }\n"
+		writeTo(b, filepath.Join(dir, OwnFile), head)
+		for i := range n {
+			text := fmt.Sprintf("target \"t%d\" {\n  inherits = [\"_common\"]\n  tags = [img(self.name)]\n", i)
+			if i >= 10 {
+				text += fmt.Sprintf("  contexts = { base = \"target:t%d\", src = \"src\" }\n", i/10)
+			}
+			writeTo(b, filepath.Join(dir, "svc", fmt.Sprint(i%100), fmt.Sprint(i), OwnFile), text+"}\ntarget \"test\" {}\n")
+		}
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			for b.Loop() {
+				args := []string{"//...:t*"}
+				c, err := Load(context.Background(), LoadOptions{Dir: dir, Targets: args})
+				if err != nil {
+					b.Fatal(err)
+				}
+				sel, err := c.Resolve(Request{Targets: args})
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := sel.PrintJSON(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*n), "µs/target")
+		})
+	}
+}
+
+func writeTo(tb testing.TB, name, text string) {
+	tb.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		tb.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		tb.Fatal(err)
 	}
 }
 

@@ -18,8 +18,8 @@ func Schema() ([]byte, error) {
 	properties := jsonSchema{"//": comment}
 	for _, b := range Blocks() {
 		switch b.Name {
-		case "validation", "dynamic": // these are inside of others
-		case "strata", "locals": // these have no label
+		case "validation", "dynamic", "resources": // these are inside of others
+		case "strata", "locals", "include", "cache": // these have no label
 			properties[b.Name] = jsonSchema{"description": b.Description, "anyOf": oneOrMore(b.schema())}
 		default:
 			properties[b.Name] = jsonSchema{

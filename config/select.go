@@ -3,7 +3,7 @@ package config
 import (
 	"context"
 	"fmt"
-	"path"
+	"maps"
 	"slices"
 	"strings"
 
@@ -46,6 +46,10 @@ type resolver struct {
 	noPolicy  bool                 // policies are switched off
 	asked     []string             // groups and targets, patterns resolved
 	seen      map[string]bool      // groups among them and in them
+	plain     map[string][]string  // see plainTargets; nil if not needed yet
+	tags      map[string][]string  // targets by tag; nil if not needed yet
+	texts     map[string]*hcl.File // Dockerfiles in which references were found
+	unlinked  bool                 // Dockerfiles are not to be read
 	inGroup   map[string][]string  // the members of groups that are not in themselves
 	size      int                  // how much the chosen targets say
 	watch     *watch
@@ -55,7 +59,8 @@ type resolver struct {
 func newResolver(c *Config, w *watch) *resolver {
 	return &resolver{
 		Config: c, done: map[string]*spec{}, chosen: map[string]*spec{},
-		implicit: map[string]bool{}, from: map[string]hcl.Range{}, seen: map[string]bool{}, inGroup: map[string][]string{}, watch: w,
+		implicit: map[string]bool{}, from: map[string]hcl.Range{}, seen: map[string]bool{}, texts: map[string]*hcl.File{},
+		inGroup: map[string][]string{}, watch: w,
 	}
 }
 
@@ -63,7 +68,12 @@ func (r *resolver) report(d ...*hcl.Diagnostic) { r.diags = append(r.diags, d...
 
 func (r *resolver) failure() *Error {
 	errs, _ := collect(r.diags)
-	return &Error{Diags: errs, Files: r.Files}
+	files := r.Files
+	if len(r.texts) > 0 {
+		files = maps.Clone(files)
+		maps.Copy(files, r.texts)
+	}
+	return &Error{Diags: errs, Files: files}
 }
 
 func (r *resolver) requestRange(name string) hcl.Range { return r.from[name] }
@@ -80,7 +90,7 @@ func (r *resolver) names(args []string) []string {
 	var out []string
 	r.asked = nil
 	for _, arg := range args {
-		r.asked = append(r.asked, r.match(strings.ReplaceAll(arg, ".", "_"))...)
+		r.asked = append(r.asked, r.match(arg)...)
 	}
 	r.asked = dropRepeats(r.asked)
 	for _, name := range r.asked {
@@ -97,25 +107,22 @@ func (r *resolver) printedGroups() map[string]*group {
 	for name := range r.seen {
 		out[name] = r.findGroup(name)
 	}
-	for _, name := range r.asked {
-		def := out["default"]
-		if def != nil && name == "default" {
-			continue
-		}
-		whole := &group{name: "default"}
-		if def != nil {
-			*whole = *def
-		}
-		whole.targets = append(slices.Clone(whole.targets), name)
-		out["default"] = whole
-	}
+	whole, there := group{name: "default"}, false
 	if def := out["default"]; def != nil {
-		sorted := *def
-		if def.targets != nil {
-			sorted.targets = dropRepeats(def.targets)
-			slices.Sort(sorted.targets)
+		whole, there = *def, true
+		whole.targets = slices.Clone(def.targets)
+	}
+	for _, name := range r.asked {
+		if !there || name != "default" {
+			whole.targets, there = append(whole.targets, name), true
 		}
-		out["default"] = &sorted
+	}
+	if there {
+		if whole.targets != nil {
+			whole.targets = dropRepeats(whole.targets)
+			slices.Sort(whole.targets)
+		}
+		out["default"] = &whole
 	}
 	return out
 }
@@ -149,31 +156,6 @@ func (r *resolver) shown(n int) []string {
 		return append(list[:n:n], fmt.Sprintf("and %d more", len(list)-n))
 	}
 	return list
-}
-
-// match are the groups and targets that a name or pattern stands for.
-func (r *resolver) match(pattern string) []string {
-	if !strings.ContainsAny(pattern, "*?[]") {
-		return []string{pattern}
-	}
-	var out []string
-	for _, g := range r.groups {
-		if ok, err := path.Match(pattern, g.name); ok && err == nil {
-			out = append(out, g.name)
-		}
-	}
-	for _, name := range r.order {
-		if ok, err := path.Match(pattern, name); ok && err == nil {
-			out = append(out, name)
-		}
-	}
-	if len(out) == 0 {
-		r.report(&hcl.Diagnostic{
-			Severity: hcl.DiagError, Summary: "No such target",
-			Detail: fmt.Sprintf("No target or group matches %q.", pattern), Subject: r.anyFile(),
-		})
-	}
-	return out
 }
 
 // members are the targets of a group, or name itself. A group that is inside of
@@ -225,6 +207,7 @@ func (r *resolver) choose(name string, from hcl.Range) {
 		s.policy = []Policy{{Disabled: true}}
 	}
 	r.sourceDate(s)
+	r.autoLink(s)
 	r.report(s.check()...)
 	r.chosen[name] = s
 	r.queue = append(r.queue, name)
@@ -350,7 +333,7 @@ func (r *resolver) resolve(name string, from hcl.Range, open []string) *spec {
 		}
 	}
 	out.merge(declared, r.Mode)
-	out.name, out.rng, out.clear = declared.name, declared.rng, nil
+	out.name, out.rng, out.owner, out.clear = declared.name, declared.rng, declared.owner, nil
 	out.inherits = declared.inherits // those of parents would add up
 	r.report(r.overrides[name].apply(out)...)
 	r.grant(r.overrides[name], out)

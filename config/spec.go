@@ -47,6 +47,9 @@ type spec struct {
 	memoryDemand *int64
 	pool         *string
 
+	link  *string
+	owner *evaluator // of the file that declares it; nil if compose did
+
 	meant       map[string]string // what some ulimits are in truth
 	base        base              // what paths are relative to
 	implicitSSH bool              // the context needs the default agent

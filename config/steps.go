@@ -409,17 +409,34 @@ func (s *stepReader) reference(name, ref string, rng hcl.Range) (string, bool) {
 	if !ok {
 		return ref, true
 	}
-	if !validName(target) {
+	if !validAddress(target, s.mode) {
 		s.fail(rng, "Invalid reference", "%q in %s can not be the name of a target.", target, name)
 		return "", false
 	}
-	word, key := contextName(target)
-	if s.script.Contexts == nil {
-		s.script.Contexts = map[string]string{}
+	target, ok = s.fullName(target, rng)
+	if !ok {
+		s.bad = true
+		return "", false
 	}
-	s.script.Contexts[key] = ref
+	word := s.script.link(target)
 	s.script.needs = append(s.script.needs, need{target: target, rng: rng})
 	return word, true
+}
+
+// link adds target as a named context and returns how a Dockerfile names it: by
+// its plain name, so that the Dockerfile is the same wherever the file is, unless
+// another target is called so already.
+func (s *script) link(target string) string {
+	_, plain := splitName(target)
+	word, key := contextName(plain)
+	if old, taken := s.Contexts[key]; taken && old != "target:"+target {
+		word, key = contextName(target)
+	}
+	if s.Contexts == nil {
+		s.Contexts = map[string]string{}
+	}
+	s.Contexts[key] = "target:" + target
+	return word
 }
 
 // flag adds --name=value if the option is there.

@@ -133,10 +133,11 @@ func (s *stepReader) shared() bool {
 		return true
 	}
 	rng := s.content.Attributes["use"].Expr.Range()
-	b := s.module.shared[name]
+	steps := func(m *module) map[string]*block { return m.shared }
+	b := inSight(s.evaluator, name, steps)
 	switch {
 	case b == nil:
-		s.report(problem(rng, "Unknown steps", "There is no steps %q.%s", name, didYouMean(name, sortedKeys(s.module.shared))))
+		s.report(problem(rng, "Unknown steps", "There is no steps %q.%s", name, didYouMean(name, namesInSight(s.evaluator, steps))))
 		s.seen = append(s.seen, "from")
 	case slices.Contains(s.used, name):
 		s.report(problem(rng, "Reference cycle", "These steps use one another: %s.", strings.Join(append(s.used, name), " -> ")))

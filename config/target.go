@@ -11,10 +11,10 @@ import (
 // A Target is one image to build with everything decided: variables evaluated,
 // inherits merged, matrix expanded, overrides applied.
 //
-// Paths are as the user wrote them, relative to [Config.Dir]. Strings and maps
-// are never nil-significant here except where said.
+// Paths are relative to [Config.Dir]. Strings and maps are never nil-significant
+// here except where said.
 type Target struct {
-	Name        string
+	Name        string // that of an included file is PATH:NAME, the path from Config.Dir
 	Description string
 
 	Context  string            // directory or git/http URL; "." when not given
@@ -98,7 +98,11 @@ type Output struct {
 // A Secret is a build secret: the id that a RUN mount names and where its value
 // comes from. At most one of Source and Env is set; with neither, an
 // environment variable named ID is used if it exists, else a file named ID.
-type Secret struct{ ID, Source, Env string }
+type Secret struct {
+	ID, Source, Env string
+
+	dir string // where a file named ID is looked for
+}
 
 // SSH is an agent socket or keys for RUN --mount=type=ssh.
 type SSH struct {

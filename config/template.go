@@ -97,9 +97,10 @@ func (e *evaluator) fromTemplate(b *block, ctx *hcl.EvalContext) (*block, *hcl.E
 	if !ok {
 		return nil, nil, false
 	}
-	tmpl := e.templates[name]
+	templates := func(m *module) map[string]*block { return m.templates }
+	tmpl := inSight(e, name, templates)
 	if tmpl == nil {
-		e.report(problem(attr.Expr.Range(), "Unknown template", "There is no template %q.%s", name, didYouMean(name, sortedKeys(e.templates))))
+		e.report(problem(attr.Expr.Range(), "Unknown template", "There is no template %q.%s", name, didYouMean(name, namesInSight(e, templates))))
 		return nil, nil, false
 	}
 	params, ok := e.params(b, tmpl, attr, with, ctx)

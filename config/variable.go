@@ -19,7 +19,7 @@ func (e *evaluator) global(name string, rng hcl.Range) {
 	if e.states[name] == done {
 		return
 	}
-	if !e.enter(name, rng, e.states[name]) {
+	if !e.enter(e.qualified(name), rng, e.states[name]) {
 		return
 	}
 	defer e.leave()

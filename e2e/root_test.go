@@ -1,37 +1,53 @@
 package e2e
 
 import (
-	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 	"testing"
 
+	"github.com/strata-build/strata/config"
 	"github.com/strata-build/strata/internal/testkit"
 )
 
-// TestRootFileHasTheShop keeps the shop in the root build.hcl equal to the one
-// that stands alone.
+// TestRootFileHasTheShop: what the root build.hcl builds by default is the shop,
+// target for target as the shop's own file says.
 func TestRootFileHasTheShop(t *testing.T) {
 	root, err := testkit.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
-	read := func(name string) string {
-		text, err := os.ReadFile(filepath.Join(root, name))
-		if err != nil {
-			t.Fatal(err)
+	const shop = "examples/shop"
+	all := selected(t, root)
+	own := selected(t, filepath.Join(root, shop))
+	want := make([]string, len(own.Requested))
+	for i, name := range own.Requested {
+		want[i] = shop + ":" + name
+	}
+	if !slices.Equal(all.Requested, want) {
+		t.Errorf("the root builds %q, want %q", all.Requested, want)
+	}
+	for i, target := range all.Targets {
+		alone := own.Targets[i]
+		if target.Name != shop+":"+alone.Name || target.Context != filepath.Join(shop, alone.Context) ||
+			target.Dockerfile != alone.Dockerfile || !slices.Equal(target.Tags, alone.Tags) || len(target.Needs) != len(alone.Needs) {
+			t.Errorf("%s is not the shop's %s: %+v", target.Name, alone.Name, target)
 		}
-		return string(text)
+		if target.Steps != nil && target.Steps.Text != alone.Steps.Text {
+			t.Errorf("the steps of %s are\n%s\nwant\n%s", target.Name, target.Steps.Text, alone.Steps.Text)
+		}
 	}
-	_, shop, ok := strings.Cut(read("examples/shop/build.hcl"), "\n\n")
-	if !ok {
-		t.Fatal("the shop's file has no comment at its head")
+}
+
+// selected is what strata build builds in dir.
+func selected(t *testing.T, dir string) *config.Selection {
+	t.Helper()
+	cfg, err := config.Load(t.Context(), config.LoadOptions{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
 	}
-	const here, there = `default     = "."`, `default     = "examples/shop"`
-	if strings.Count(shop, here) != 1 {
-		t.Fatalf("the shop's file does not say once where the shop is: %s", here)
+	sel, err := cfg.Resolve(config.Request{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if want := strings.Replace(shop, here, there, 1); !strings.HasSuffix(read("build.hcl"), want) {
-		t.Error("build.hcl does not end with examples/shop/build.hcl (but for the default of SHOP): copy what has changed")
-	}
+	return sel
 }

@@ -33,7 +33,7 @@ var rules = []*Rule{
 	},
 	{
 		ID: "forgotten-link", Severity: Warning, Title: "Target named without a link", check: forgottenLink,
-		Fix: "Link it, so that it is built first: contexts = { NAME = \"target:NAME\" }, or name the image in full if another one is meant.",
+		Fix: "Link it, so that it is built first: link = \"auto\", or contexts = { NAME = \"target:NAME\" }. Or name the image in full if another one is meant.",
 	},
 	{
 		ID: "copy-before-install", Severity: Warning, Title: "Files that change often before a slow step", check: copyBeforeInstall,

@@ -117,6 +117,9 @@ func makers(names []config.Name) map[string][]*config.Name {
 	for i := range names {
 		if n := &names[i]; !n.Group {
 			out[n.Name] = append(out[n.Name], n)
+			if n.Short != n.Name {
+				out[n.Short] = append(out[n.Short], n)
+			}
 			for _, tag := range n.Tags {
 				full := image{text: tag}.full()
 				out[full] = append(out[full], n)
@@ -130,7 +133,7 @@ func forgottenLink(s *scope, r *reporter) {
 	for _, i := range s.images {
 		if o := s.meant(i); o != nil {
 			f := r.at(i.spot, "%s is read from a registry, though the target %q (%s) makes an image of that name.", i.text, o.Name, o.Place)
-			f.Fix = `Link it, so that it is built first: contexts = { "` + i.text + `" = "target:` + o.Name + `" }. If another image is meant, write its name in full.`
+			f.Fix = `Link it, so that it is built first: contexts = { "` + i.text + `" = "target:` + o.Name + `" }, or link = "auto" for all. If another image is meant, write its name in full.`
 		}
 	}
 }

@@ -281,7 +281,8 @@ func (idx *index) find(ref string) (img Image, tag string, err error) {
 	}
 	byDigest := func(i Image) bool { return len(prefix) >= minPrefix && strings.HasPrefix(i.Digest.Encoded(), prefix) }
 	byTarget := func(i Image) bool { return ref != "" && i.Target == ref }
-	for _, matches := range []func(Image) bool{byDigest, byTarget} {
+	byPlain := func(i Image) bool { return ref != "" && strings.HasSuffix(i.Target, ":"+ref) } // of PATH:NAME
+	for _, matches := range []func(Image) bool{byDigest, byTarget, byPlain} {
 		var found []Image
 		for _, img := range list {
 			if matches(img) {

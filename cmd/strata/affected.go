@@ -104,6 +104,9 @@ func (a *app) printAffected(opts affectedOptions, since *report.AffectedSince, l
 	case opts.json:
 		err = report.AffectedJSON(a.out, since, list)
 	case opts.quiet:
+		for i := range list {
+			list[i].Name = opts.named(list[i].Name)
+		}
 		err = report.AffectedNames(a.out, list)
 	case len(list) == 0:
 		_, err = fmt.Fprintln(a.err, "No target is affected.")
@@ -164,10 +167,11 @@ func (x *affectedRun) change(ctx context.Context) (plan.Change, *report.Affected
 	if x.opts.since == "" && len(x.opts.paths) > 0 {
 		change.Unknown, change.Declares = true, x.r.declares
 		for _, path := range x.opts.paths {
-			if !filepath.IsAbs(path) {
-				path = filepath.Join(x.r.cfg.Dir, path)
+			abs, err := filepath.Abs(path) // from where the command runs
+			if err != nil {
+				return change, nil, withStatus(exitLocal, err)
 			}
-			change.Files = append(change.Files, plan.Touched{Path: filepath.Clean(path)})
+			change.Files = append(change.Files, plan.Touched{Path: abs})
 		}
 		return change, nil, nil
 	}

@@ -29,6 +29,9 @@ func (r *buildRun) definesAnew(diff *config.Changes, touched []plan.Touched) boo
 	paths := map[string]bool{}
 	for _, f := range touched {
 		paths[f.Path] = true
+		if len(r.cfg.Files) > 1 && slices.Contains([]string{".gitignore", ".strataignore"}, filepath.Base(f.Path)) {
+			return true // it may have hidden a build file, or done so no more
+		}
 		if f.To == "" && slices.Contains([]string{".hcl", ".json", ".yaml", ".yml", ".env"}, filepath.Ext(f.Path)) {
 			return true // it may have been a build file
 		}
@@ -93,12 +96,18 @@ func (x *affectedRun) beforeIn(ctx context.Context, diff *config.Changes, root s
 	}
 	opts := x.opts.selectOptions
 	opts.dir, opts.branch = filepath.Join(root, rel), diff.Branch
+	there := func(path string) string { return movedBelow(path, diff.Tree, root) }
+	opts.files = slices.Clone(opts.files)
 	for i, file := range opts.files {
-		if within, err := filepath.Rel(diff.Tree, file); filepath.IsAbs(file) && err == nil && filepath.IsLocal(within) {
-			opts.files = slices.Clone(opts.files)
-			opts.files[i] = filepath.Join(root, within)
+		opts.files[i] = there(file)
+	}
+	opts.allow = slices.Clone(allowedFrom(opts.dir, opts.allow))
+	for i, allow := range opts.allow {
+		if key, path, ok := strings.Cut(allow, "="); ok && strings.HasPrefix(key, "fs") {
+			opts.allow[i] = key + "=" + there(path)
 		}
 	}
+	opts.targets = x.filesOf(opts.dir)
 	cfg, err := x.r.app.load(ctx, opts)
 	if err != nil {
 		return nil, fmt.Errorf("its build files are in error: %w", err)
@@ -116,6 +125,31 @@ func (x *affectedRun) beforeIn(ctx context.Context, diff *config.Changes, root s
 		before.Targets[t.Name] = t
 	}
 	return before, nil
+}
+
+// movedBelow is an absolute path below from as one below to; all others stay.
+func movedBelow(path, from, to string) string {
+	within, err := filepath.Rel(from, path)
+	if !filepath.IsAbs(path) || err != nil || !filepath.IsLocal(within) {
+		return path
+	}
+	return filepath.Join(to, within)
+}
+
+// filesOf names targets so that the build files of dir are read which the targets
+// were found in, as far as they are there.
+func (x *affectedRun) filesOf(dir string) []string {
+	var out []string
+	for _, t := range x.r.sel.Targets {
+		at, _, _ := strings.Cut(t.Name, ":")
+		if at == t.Name {
+			continue
+		}
+		if _, err := os.Lstat(filepath.Join(dir, filepath.FromSlash(at), config.OwnFile)); err == nil {
+			out = append(out, x.opts.named(t.Name))
+		}
+	}
+	return out
 }
 
 // wanted are the targets to look at as they were: those that were asked for, and

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -86,10 +87,12 @@ func newBuildCmd(a *app) *cobra.Command {
 what became of each and the layer history of what was built.
 
 Without a TARGET the group or target "default" is built. A TARGET is the name of
-a target or a group, or a pattern such as 'api-*'. Images without an output are
-kept under their tags: see strata images.
+a target or a group, or a pattern such as 'api-*'. With a path it is the one of
+the build.hcl there, from this directory or, with //, from the top of the
+checkout: //services/api:api is one, //services/... are all in and below a
+directory. Images without an output are kept under their tags: see strata images.
 ` + exitStatusHelp,
-		Example: "  strata build\n  strata build api web --progress plain\n  strata build --set '*.platforms=linux/amd64,linux/arm64' --push",
+		Example: "  strata build\n  strata build api web --progress plain\n  strata build //services/...\n  strata build --set '*.platforms=linux/amd64,linux/arm64' --push",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.targets = args
 			return a.build(cmd.Context(), cmd, opts)
@@ -240,9 +243,8 @@ func (r *buildRun) solved() []*config.Target {
 // grant checks what the targets ask for against what was granted.
 func (r *buildRun) grant() error {
 	var err error
-	allow := r.opts.allow
 	// what an override on the command line names, it grants
-	if r.grants, err = grant.Parse(r.cfg.Dir, append(allow[:len(allow):len(allow)], r.sel.Allowed...)); err != nil {
+	if r.grants, err = grant.Parse(r.cfg.Dir, slices.Concat(allowedFrom(r.cfg.Dir, r.opts.allow), r.sel.Allowed)); err != nil {
 		return usageError("%w", err)
 	}
 	if err := r.grants.Check(r.cfg.Dir, r.sel.Targets); err != nil {
@@ -401,7 +403,7 @@ func (r *buildRun) again(target string) string {
 			words = append(words, f.flag)
 		}
 	}
-	words = append(words, target)
+	words = append(words, r.opts.named(target))
 	for i, w := range words {
 		if strings.ContainsAny(w, " '\"$\\*?[]&;|<>()`!#~\n") {
 			words[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"

@@ -19,8 +19,9 @@ func newCacheCmd(a *app) *cobra.Command {
 inputs. A run looks there to see what need not be built. It is kept in the user's cache
 directory, and with a cache block in a repository that machines share.
 ` + exitStatusHelp,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: "  strata cache ls\n  strata cache du",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
 		newCacheLsCmd(a),

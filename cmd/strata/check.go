@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -111,9 +110,9 @@ func (o *checkOptions) valid() error {
 // lint looks at the chosen targets. Build files that do not load are a report
 // too.
 func (a *app) lint(ctx context.Context, opts checkOptions) (*lint.Report, error) {
-	dir, err := os.Getwd()
+	dir, err := opts.start()
 	if err != nil {
-		return nil, withStatus(exitLocal, err)
+		return nil, err
 	}
 	home, _ := a.lookupEnv("HOME")
 	lo := lint.Options{Dir: dir, Home: home, AllowBase: opts.allowBase, Ignore: opts.ignore, Enable: opts.enable}
@@ -124,7 +123,7 @@ func (a *app) lint(ctx context.Context, opts checkOptions) (*lint.Report, error)
 	if err != nil {
 		return nil, err
 	}
-	if lo.Denied, err = denied(dir, opts.allow, sel.Targets); err != nil {
+	if lo.Denied, err = denied(dir, allowedFrom(dir, opts.allow), sel.Targets); err != nil {
 		return nil, err
 	}
 	if opts.resolve {
@@ -161,12 +160,13 @@ func (a *app) checked(ctx context.Context, opts checkOptions) (*config.Config, *
 // matching are the targets that a pattern stands for. Private ones are not meant:
 // they are there to be inherited from, and few of them build.
 func matching(pattern string, names []config.Name) []string {
-	if !strings.ContainsAny(pattern, "*?[") {
+	if !strings.ContainsAny(pattern, "*?[") || strings.ContainsAny(pattern, "/:") {
 		return []string{pattern}
 	}
 	var out []string
 	for _, n := range names {
-		if ok, err := path.Match(pattern, n.Name); ok && err == nil && !n.Group && !strings.HasPrefix(n.Name, "_") {
+		plain := n.Name[strings.LastIndexByte(n.Name, ':')+1:]
+		if ok, err := path.Match(pattern, plain); ok && err == nil && !n.Group && !strings.HasPrefix(plain, "_") {
 			out = append(out, n.Name)
 		}
 	}

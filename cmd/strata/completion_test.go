@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -47,6 +48,41 @@ func TestCompletionOffersTargets(t *testing.T) {
 	}
 	if got := complete(t, shop, "bui"); !slices.Contains(got, "build") {
 		t.Errorf("bui is completed to %v", got)
+	}
+}
+
+// TestCompletionOffersPaths completes names of other files: from the directory of the
+// command, from the top of the checkout, and plain where that is unmistakable.
+func TestCompletionOffersPaths(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		".git/HEAD":              "ref: refs/heads/main\n",
+		"build.hcl":              "include { paths = [\"services/api\"] }\ntarget \"root\" {}\n",
+		"services/api/build.hcl": "target \"api\" {}\ntarget \"test\" {}\n",
+		"services/web/build.hcl": "target \"web\" {}\n",
+	} {
+		name = filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		in, word string
+		want     []string
+	}{
+		{"", "", []string{"root", "api", "test"}},
+		{"", "a", []string{"api"}},
+		{"", "services/", []string{"services/api:api", "services/api:test"}},
+		{"services/web", "//services/", []string{"//services/api:api", "//services/api:test", "//services/web:web"}},
+		{"services/web", "//services/w", []string{"//services/web:web"}},
+		{"services/web", "w", []string{"web"}},
+	} {
+		if got := complete(t, filepath.Join(dir, tt.in), "build", tt.word); !slices.Equal(got, tt.want) {
+			t.Errorf("in %q %q is completed to %q, want %q", tt.in, tt.word, got, tt.want)
+		}
 	}
 }
 

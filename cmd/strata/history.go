@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/strata-build/strata/config"
 	"github.com/strata-build/strata/history"
 	"github.com/strata-build/strata/report"
 	"github.com/strata-build/strata/store"
@@ -24,7 +27,8 @@ func newHistoryCmd(a *app) *cobra.Command {
 		Long: `Show the layers of an image, newest first: instruction, size, age, and for a target
 that was built here also time, state and place.
 
-The name is looked for among the targets built from this directory, the kept images,
+The name is looked for among the targets built from this directory - or, if it starts
+with //, from the top of the checkout -, the kept images,
 the files (oci and docker archives, OCI layout directories, with :TAG if there are
 several images in one), and then in a registry. docker://IMAGE means a registry and
 oci-layout://DIR[:TAG] a directory, whatever else has that name. No engine is started.
@@ -60,7 +64,11 @@ func (a *app) findHistory(ctx context.Context, name, platform string) (history.R
 	if err != nil {
 		return history.Record{}, withStatus(exitLocal, err)
 	}
-	if rec, ok := a.records().Latest(dir, name); ok {
+	rec, ok, err := a.record(dir, name)
+	if err != nil {
+		return rec, err
+	}
+	if ok {
 		return rec.Only(platform)
 	}
 	s, err := a.store()
@@ -81,15 +89,43 @@ func (a *app) findHistory(ctx context.Context, name, platform string) (history.R
 	return history.Read(ctx, history.Sources{Store: s, Registry: c}, name, platform)
 }
 
+// record finds the record of a target by its name, its plain name, or its path
+// from the top of the checkout.
+func (a *app) record(here, name string) (history.Record, bool, error) {
+	dirs := []string{here}
+	if top := config.Root(here, []string{"//"}); top != here {
+		dirs = append(dirs, top)
+	}
+	plain, rooted := strings.CutPrefix(name, "//")
+	if rooted {
+		dirs, name = dirs[len(dirs)-1:], strings.TrimPrefix(plain, ":")
+	}
+	records := a.records()
+	for _, dir := range dirs {
+		if rec, ok := records.Latest(dir, name); ok {
+			return rec, true, nil
+		}
+		same := slices.DeleteFunc(records.Targets(dir), func(target string) bool { return !strings.HasSuffix(target, ":"+name) })
+		if len(same) > 1 {
+			return history.Record{}, false, usageError("several targets are named %q: %s; write the path too", name, strings.Join(same, ", "))
+		}
+		if len(same) == 1 {
+			rec, ok := records.Latest(dir, same[0])
+			return rec, ok, nil
+		}
+	}
+	return history.Record{}, false, nil
+}
+
 // isTarget reports whether the build files here, if there are any, have a
 // target called name: then no registry is asked for it.
 func (a *app) isTarget(ctx context.Context, name string) bool {
-	cfg, err := a.load(ctx, selectOptions{})
+	cfg, err := a.load(ctx, selectOptions{targets: []string{name}})
 	if err != nil {
 		return false
 	}
 	for _, n := range cfg.Names() {
-		if n.Name == name && !n.Group {
+		if (n.Name == strings.TrimPrefix(name, "//") || n.Short == name) && !n.Group {
 			return true
 		}
 	}

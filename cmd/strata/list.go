@@ -16,15 +16,18 @@ func newListCmd(a *app) *cobra.Command {
 	var opts selectOptions
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:     "list",
-		Example: "  strata list\n  strata list --json",
+		Use:     "list [TARGET...]",
 		Aliases: []string{"ls"},
 		Short:   "List the targets and groups of the build files",
-		Long:    "List the targets and groups of the build files, in the order they are declared.\n" + exitStatusHelp,
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Long: `List the targets and groups of the build files, in the order they are declared:
+all, or those that the names, patterns and paths mean.
+` + exitStatusHelp,
+		Example: "  strata list --json\n  strata list '*'\n  strata list //...",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.targets = args
 			return a.list(cmd.Context(), opts, asJSON)
 		},
+		ValidArgsFunction: a.completeTargets,
 	}
 	opts.flags(cmd.Flags())
 	opts.envFlags(cmd.Flags())
@@ -48,8 +51,12 @@ func (a *app) list(ctx context.Context, opts selectOptions, asJSON bool) error {
 	if err != nil {
 		return err
 	}
+	found, err := cfg.Find(opts.targets)
+	if err != nil {
+		return err
+	}
 	var names []listedName
-	for _, n := range cfg.Names() {
+	for _, n := range found {
 		names = append(names, listed(n))
 	}
 	if asJSON {

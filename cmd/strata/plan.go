@@ -102,7 +102,10 @@ var notPlanned = []string{"json", "all", "out", "detailed-exitcode", "file"}
 // writePlan writes a plan file.
 func (r *buildRun) writePlan(file string, f *pflag.FlagSet) error {
 	doc := report.NewPlanDocument(r.plan)
-	doc.Request = &report.PlanRequest{Files: r.opts.files, Targets: r.sel.Requested}
+	doc.Request = &report.PlanRequest{Files: r.opts.files}
+	for _, name := range r.sel.Requested {
+		doc.Request.Targets = append(doc.Request.Targets, r.opts.named(name))
+	}
 	f.Visit(func(flag *pflag.Flag) {
 		if slices.Contains(notPlanned, flag.Name) {
 			return

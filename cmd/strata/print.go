@@ -27,7 +27,8 @@ func newPrintCmd(a *app) *cobra.Command {
 		Short: "Print targets with everything decided",
 		Long: `Print targets as they would be built: variables evaluated, inherited values
 merged, the matrix expanded, overrides applied, steps as the Dockerfile they
-stand for. The JSON is a docker-bake.json that docker buildx bake builds.
+stand for. With --format bake it is a docker-bake.json that docker buildx bake
+builds: the same, with names of included targets that bake can read.
 
 With --explain each attribute is listed with the file and line it comes from.
 ` + exitStatusHelp,
@@ -41,7 +42,7 @@ With --explain each attribute is listed with the file and line it comes from.
 	opts.flags(cmd.Flags())
 	opts.envFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&opts.explain, "explain", false, "list where each value comes from")
-	cmd.Flags().StringVar(&opts.format, "format", "", "json or bake, which are the same `format`; with --explain table (the default) or json")
+	cmd.Flags().StringVar(&opts.format, "format", "", "json or bake `format`; with --explain table (the default) or json")
 	return cmd
 }
 
@@ -56,7 +57,11 @@ func (a *app) print(ctx context.Context, opts printOptions) error {
 	case opts.format != "" && opts.format != "json" && opts.format != "bake":
 		return usageError("--format %q is not known; use json or bake", opts.format)
 	}
-	out, err := sel.PrintJSON()
+	text := sel.PrintJSON
+	if opts.format == "bake" {
+		text = sel.PrintBake
+	}
+	out, err := text()
 	if err != nil {
 		return err
 	}

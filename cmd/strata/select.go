@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/strata-build/strata/config"
 	"github.com/strata-build/strata/grant"
+	"github.com/strata-build/strata/lower"
 	"github.com/strata-build/strata/report"
 )
 
@@ -30,7 +33,7 @@ type selectOptions struct {
 	request func(*config.Request) // what more a command asks for, may be nil
 
 	remote     *config.Remote         // a definition from elsewhere, may be nil
-	dir        string                 // where relative names start from, "" is the current directory
+	dir        string                 // where relative names start from, "" lets the targets say: see start
 	branch     string                 // git.branch where HEAD names none
 	stdin      []byte                 // what standard input held, nil if it was not read
 	cmdContext string                 // BAKE_CMD_CONTEXT, "" is the current directory
@@ -70,11 +73,9 @@ func frugal() func() {
 
 // load reads the build files.
 func (a *app) load(ctx context.Context, opts selectOptions) (*config.Config, error) {
-	dir, err := opts.dir, error(nil)
-	if dir == "" {
-		if dir, err = os.Getwd(); err != nil {
-			return nil, withStatus(exitLocal, err)
-		}
+	dir, err := opts.start()
+	if err != nil {
+		return nil, err
 	}
 	in := a.in
 	if opts.stdin != nil {
@@ -84,16 +85,87 @@ func (a *app) load(ctx context.Context, opts selectOptions) (*config.Config, err
 	if err != nil {
 		return nil, usageError("--var: %w", err)
 	}
-	grants, err := grant.Parse(dir, opts.allow)
+	grants, err := grant.Parse(dir, allowedFrom(dir, opts.allow))
 	if err != nil {
 		return nil, usageError("%w", err)
 	}
-	cfg, err := config.Load(ctx, config.LoadOptions{AllowEnv: grants.Env(), Dir: dir, Files: opts.files, Stdin: in, LookupEnv: a.lookupEnv, Environ: os.Environ(), Vars: vars, Mode: opts.mode, Remote: opts.remote, CmdContext: opts.cmdContext, Branch: opts.branch})
+	references := func(t *config.Target) []config.Reference {
+		if !readable(grants, dir, t) {
+			return nil // what is denied is said before anything is built
+		}
+		return lower.References(dir, t)
+	}
+	cfg, err := config.Load(ctx, config.LoadOptions{
+		Dir: dir, Files: opts.files, Targets: opts.targets, Stdin: in, Mode: opts.mode,
+		LookupEnv: a.lookupEnv, Environ: os.Environ(), Vars: vars, AllowEnv: grants.Env(),
+		Remote: opts.remote, CmdContext: opts.cmdContext, Branch: opts.branch, References: references,
+	})
 	if err != nil {
 		return nil, err
 	}
 	cfg.Dir = dir
 	return cfg, nil
+}
+
+// start is the directory that relative names start from: the current one, or the
+// top of the checkout if a target is named from there.
+func (o *selectOptions) start() (string, error) {
+	if o.dir != "" {
+		return o.dir, nil
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		return "", withStatus(exitLocal, err)
+	}
+	if o.mode == config.ModeBake {
+		return here, nil
+	}
+	dir := config.Root(here, o.targets)
+	if dir != here && len(o.files) > 0 {
+		return "", usageError("a target that starts with // is looked for from the top of the checkout, %s: leave --file out, or the //", dir)
+	}
+	return dir, nil
+}
+
+// fromTop reports whether targets are named from the top of the checkout.
+func (o *selectOptions) fromTop() bool {
+	return slices.ContainsFunc(o.targets, func(t string) bool { return strings.HasPrefix(t, "//") })
+}
+
+// named is the name of a target as another command here must be told it.
+func (o *selectOptions) named(target string) string {
+	switch {
+	case !o.fromTop():
+		return target
+	case strings.Contains(target, ":"):
+		return "//" + target
+	}
+	return "//:" + target
+}
+
+// readable reports whether the Dockerfile of t may be looked into.
+func readable(grants *grant.Grants, dir string, t *config.Target) bool {
+	denied, ok := errors.AsType[*grant.DeniedError](grants.Check(dir, []*config.Target{t}))
+	return !ok || !slices.ContainsFunc(denied.Requests, func(r grant.Request) bool {
+		return r.Attr == "context" || r.Attr == "dockerfile"
+	})
+}
+
+// allowedFrom are --allow values with paths that are relative to dir instead of
+// the directory of the command.
+func allowedFrom(dir string, allow []string) []string {
+	here, err := os.Getwd()
+	if err != nil || here == dir {
+		return allow
+	}
+	out := slices.Clone(allow)
+	for i, a := range out {
+		key, value, _ := strings.Cut(a, "=")
+		if strings.HasPrefix(key, "fs") && value != "" && value != "*" && !filepath.IsAbs(value) {
+			out[i] = key + "=" + filepath.Join(here, value)
+		}
+	}
+	return out
 }
 
 // selectTargets reads the build files and resolves the chosen targets; change
@@ -128,6 +200,7 @@ func (a *app) selectTargets(ctx context.Context, opts selectOptions, change func
 }
 
 // completeTargets offers the names of targets and groups to the shell.
+// A path that begins with // is completed from the top of the checkout.
 func (a *app) completeTargets(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
 	files, _ := cmd.Flags().GetStringArray("file")
 	// cobra reads the flags twice, so that each file is here twice.
@@ -136,8 +209,13 @@ func (a *app) completeTargets(cmd *cobra.Command, _ []string, prefix string) ([]
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	opts := selectOptions{files: slices.Compact(files)}
-	if cmd.Name() == "bake" {
+	rooted := ""
+	switch {
+	case cmd.Name() == "bake":
 		opts.mode = config.ModeBake
+	case strings.HasPrefix(prefix, "//"):
+		rooted = "//"
+		opts.targets = []string{prefix[:strings.LastIndexByte(prefix, '/')+1] + "..."}
 	}
 	cfg, err := a.load(cmd.Context(), opts)
 	if err != nil {
@@ -145,8 +223,12 @@ func (a *app) completeTargets(cmd *cobra.Command, _ []string, prefix string) ([]
 	}
 	var out []string
 	for _, n := range cfg.Names() {
-		if strings.HasPrefix(n.Name, prefix) {
-			out = append(out, fmt.Sprintf("%s\t%s", n.Name, report.SanitizeLine(n.Description)))
+		offered := rooted + n.Name
+		if !strings.HasPrefix(offered, prefix) || n.Short != n.Name && !strings.ContainsAny(prefix, "/:") {
+			offered = n.Short
+		}
+		if strings.HasPrefix(offered, prefix) {
+			out = append(out, fmt.Sprintf("%s\t%s", offered, report.SanitizeLine(n.Description)))
 		}
 	}
 	return out, cobra.ShellCompDirectiveNoFileComp

@@ -262,7 +262,7 @@ func (w *whyRun) record(target, name string) (index.Entry, error) {
 		return found[0], nil
 	}
 	if len(all) == 0 {
-		return index.Entry{}, usageError("target %q has no record here: strata build %s makes one", target, target)
+		return index.Entry{}, usageError("target %q has no record here: strata build %s makes one", target, w.r.opts.named(target))
 	}
 	what := "no record"
 	if len(found) > 1 {

@@ -3,11 +3,6 @@
 #
 #   strata build --allow fs.read=/usr/local/go
 
-variable "SHOP" {
-  description = "where the shop is"
-  default     = "."
-}
-
 variable "GOROOT" {
   description = "the Go installation of this machine"
   default     = "/usr/local/go"
@@ -45,8 +40,7 @@ group "config" {
 }
 
 target "_shop" {
-  context = SHOP
-  labels  = { "org.opencontainers.image.source" = "https://github.com/strata-build/strata" }
+  labels = { "org.opencontainers.image.source" = "https://github.com/strata-build/strata" }
 }
 
 # toolchain is what golang:1.26 would be if there were a registry: this machine's
@@ -218,7 +212,7 @@ target "settings" {
 FROM scratch
 COPY config/common.env config/${env}.env /
 EOT
-  output            = ["type=local,dest=${SHOP}/dist/config-${env}"]
+  output            = ["type=local,dest=dist/config-${env}"]
 }
 
 # test is not in the default group: strata build test

@@ -3,7 +3,7 @@ strata {
   version = 1 # ERROR: Unknown attribute
 }
 
-strata {} # ERROR: Missing attribute
+strata {}
 
 strata { edition = null } # ERROR: Unsuitable value
 

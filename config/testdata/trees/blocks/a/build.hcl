@@ -1,0 +1,3 @@
+pool "tests" { size = 1 }
+target "a" { pool = "heavy" }
+target "wrong" { pool = "none" } # ERROR: Unknown pool

@@ -1,0 +1,1 @@
+include { paths = ["../b/b.hcl"] }

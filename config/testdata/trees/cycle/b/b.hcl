@@ -1,0 +1,6 @@
+include {
+  paths = [
+    "../a/build.hcl", # ERROR: Include cycle
+    "../*/*.hcl",
+  ]
+}

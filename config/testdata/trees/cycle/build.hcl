@@ -1,0 +1,3 @@
+include {
+  paths = ["a", "build.hcl"] # ERROR: Include cycle
+}

@@ -1,0 +1,2 @@
+target "one" {} # ERROR: Duplicate target
+target "more" {}

@@ -1,0 +1,5 @@
+target "app" {} # ERROR: Duplicate target
+
+group "all" { # ERROR: Duplicate group
+  targets = ["app"]
+}

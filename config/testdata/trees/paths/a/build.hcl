@@ -1,0 +1,3 @@
+target "a" {
+  tag = [] # ERROR: Unknown attribute
+}
