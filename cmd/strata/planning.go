@@ -348,7 +348,7 @@ func (p *planning) entryOf(ctx context.Context, t *config.Target, pt *plan.Targe
 // places, and what was kept with them. One entry tells of them all: else each
 // of the targets would be solved after the other.
 func (p *planning) others(ctx context.Context, e index.Entry) (outputs []index.Output, blobs [][]byte) {
-	old, ok := p.index.Get(ctx, e.Fingerprint)
+	old, ok := p.index.Get(ctx, e.Fingerprint, e.Target)
 	if !ok {
 		return nil, nil
 	}
