@@ -87,6 +87,15 @@ func (o LoadOptions) read(ctx context.Context) ([]source, Mode, hcl.Diagnostics)
 	return out, o.mode(out), diags
 }
 
+// ModeOf is the dialect that ModeAuto chooses for files, which are given by name.
+func ModeOf(files map[string][]byte) Mode {
+	var list []source
+	for _, name := range sortedKeys(files) {
+		list = append(list, source{name, files[name]})
+	}
+	return LoadOptions{}.mode(list)
+}
+
 func (o LoadOptions) mode(files []source) Mode {
 	if o.Mode != ModeAuto {
 		return o.Mode

@@ -298,8 +298,10 @@ func outsideOf(name string) bool { return name == ".." || strings.HasPrefix(name
 
 // buildFile is name, or the build file in it if it is a directory.
 func (l *includer) buildFile(name string) (string, error) {
-	if _, ok := l.opts.overlaid(name); ok {
-		return name, nil
+	for _, file := range []string{name, path.Join(name, OwnFile)} {
+		if _, ok := l.opts.overlaid(file); ok {
+			return file, nil
+		}
 	}
 	st, err := l.root.Stat(name)
 	if err != nil || !st.IsDir() {

@@ -36,10 +36,11 @@ func TestOverlayCountsInsteadOfFiles(t *testing.T) {
 			"api/build.hcl": []byte(`target "new" {}`),
 		}, []string{"api:new"}},
 		{"included and not on disk", nil, nil, map[string][]byte{
-			"build.hcl":     []byte(`include { paths = ["web", "more.hcl"] }`),
+			"build.hcl":     []byte(`include { paths = ["web", "new", "more.hcl"] }`),
 			"web/build.hcl": []byte(`target "w" {}`),
+			"new/build.hcl": []byte(`target "n" {}`),
 			"more.hcl":      []byte(`target "m" {}`),
-		}, []string{"m", "web:w"}},
+		}, []string{"m", "new:n", "web:w"}},
 		{"named by path", nil, []string{"//web:w"}, map[string][]byte{
 			"build.hcl":     []byte(`target "a" {}`),
 			"web/build.hcl": []byte(`target "w" {}`),

@@ -5,10 +5,31 @@ import (
 	"strings"
 )
 
-// Holds describes what a block may hold, in Strata's own language: its attributes
-// and the blocks in it. types are the types of the block and of those around it,
-// outermost first; none are a file. What is not known holds nothing.
-func Holds(types []string) (attributes []AttributeInfo, blocks []BlockInfo) {
+// Holds describes what a block may hold in one dialect: its attributes and the
+// blocks in it. types are the types of the block and of those around it, outermost
+// first; none are a file. What is not known holds nothing.
+func Holds(mode Mode, types []string) (attributes []AttributeInfo, blocks []BlockInfo) {
+	if mode != ModeBake {
+		return ownHolds(types)
+	}
+	if len(types) == 0 {
+		return nil, slices.DeleteFunc(Blocks(), func(b BlockInfo) bool { return !bakeBlocks[b.Name] })
+	}
+	if !bakeBlocks[types[0]] {
+		return nil, nil
+	}
+	attributes, blocks = ownHolds(types)
+	if types[0] == "target" {
+		known := newSchema(targetSchema(mode)).attrs
+		return slices.DeleteFunc(attributes, func(a AttributeInfo) bool { return len(types) > 1 || !known[a.Name] }), nil
+	}
+	return attributes, blocks
+}
+
+// bakeBlocks are the types of blocks that bake has.
+var bakeBlocks = blockTypes(fileSchema)
+
+func ownHolds(types []string) (attributes []AttributeInfo, blocks []BlockInfo) {
 	if len(types) == 0 {
 		return nil, topBlockInfos()
 	}

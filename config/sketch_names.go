@@ -3,6 +3,7 @@ package config
 import (
 	"strings"
 
+	"github.com/bmatcuk/doublestar/v4"
 	"github.com/hashicorp/hcl/v2"
 )
 
@@ -182,4 +183,11 @@ func MatchName(written, from, dir, plain string) bool {
 		return a.dir == dir && a.name == plain
 	}
 	return written == plain
+}
+
+// MatchPath reports whether a path of an include block, or a pattern for such,
+// means the file or directory name. Both are from the directory of the command.
+func MatchPath(pattern, name string) bool {
+	ok, err := doublestar.Match(pattern, name)
+	return pattern == name || ok && err == nil
 }

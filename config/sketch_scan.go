@@ -44,6 +44,7 @@ const (
 // A frame is one level of nesting.
 type frame struct {
 	kind  frameKind
+	line  int               // where it begins
 	block BlockPlace        // of a body
 	item  []hclsyntax.Token // of a body: the words before = or {
 	attr  string            // of a body: whose value is being read, else ""
@@ -73,7 +74,10 @@ func scanWords(name string, data []byte) *scanner {
 
 func (s *scanner) top() *frame { return s.frames[len(s.frames)-1] }
 
-func (s *scanner) push(f *frame) { s.frames = append(s.frames, f) }
+func (s *scanner) push(f *frame) {
+	f.line = s.tokens[s.at].Range.Start.Line
+	s.frames = append(s.frames, f)
+}
 
 func (s *scanner) pop() {
 	if len(s.frames) > 1 {
@@ -153,11 +157,11 @@ func (s *scanner) recover(t hclsyntax.Token) {
 }
 
 // topBlocks are the types of blocks that stand in no other.
-var topBlocks = makeTopBlocks()
+var topBlocks = blockTypes(ownFileSchema)
 
-func makeTopBlocks() map[string]bool {
+func blockTypes(schema *hcl.BodySchema) map[string]bool {
 	out := map[string]bool{}
-	for _, b := range ownFileSchema.Blocks {
+	for _, b := range schema.Blocks {
 		out[b.Type] = true
 	}
 	return out
@@ -313,7 +317,11 @@ func (s *scanner) quoted(t hclsyntax.Token) {
 		s.pop()
 		s.text(f, t.Range.Start)
 	case hclsyntax.TokenQuotedNewline:
+		// Brackets of the same line are taken to have been forgotten too.
 		s.pop()
+		for f := s.top(); f.line == t.Range.Start.Line && f.kind != inBody && f.kind != inObject; f = s.top() {
+			s.pop()
+		}
 		s.line(s.top())
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/hashicorp/hcl/v2"
 )
 
 // roleNames are the roles in the tables of this file.
@@ -242,9 +244,16 @@ func TestHoldsIsWhatIsRead(t *testing.T) {
 	schemas := map[string]*blockSchema{
 		"target": newSchema(targetSchema(ModeStrata)), "template": templateSchema, "steps/step": stepSchema,
 		"group": groupSchema, "variable": variableSchema, "include": includeSchema, "strata": editionSchema, "steps/dynamic": dynamicSchema,
+		"bake/target": newSchema(&hcl.BodySchema{Attributes: targetSchema(ModeBake).Attributes}), "bake/template": newSchema(&hcl.BodySchema{}),
+		"bake": newSchema(fileSchema),
 	}
 	for path, schema := range schemas {
-		attributes, blocks := Holds(strings.Split(path, "/"))
+		types := strings.Split(path, "/")
+		mode := ModeStrata
+		if types[0] == "bake" {
+			mode, types = ModeBake, types[1:]
+		}
+		attributes, blocks := Holds(mode, types)
 		var got []string
 		for _, a := range attributes {
 			if a.Description == "" {
