@@ -39,6 +39,7 @@ func commands(a *app) []*cobra.Command {
 		newEngineCmd(a),
 		newDuCmd(a),
 		newSchemaCmd(a),
+		newLSPCmd(a),
 		newDocsCmd(),
 	}
 }

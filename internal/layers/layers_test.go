@@ -27,6 +27,7 @@ var allowed = map[string][]string{
 	"cache":             {"config", "graph"},
 	"lint":              {"cache", "config", "graph", "lower"},
 	"draft":             {"config"},
+	"lsp":               {"config"},
 	"executor":          {"graph"},
 	"executor/buildkit": {"cache", "config", "engine", "executor", "graph", "history", "lower"},
 	"report":            {"executor", "history"},
@@ -36,6 +37,7 @@ var allowed = map[string][]string{
 
 // spoken says which packages alone may import a library.
 var spoken = map[string][]string{
+	"github.com/sourcegraph/jsonrpc2":                      {"lsp"},
 	"github.com/spf13/cobra":                               {"cmd/strata"},
 	"github.com/hashicorp/hcl/v2/hclparse":                 {"config"},
 	"github.com/hashicorp/hcl/v2/hclsyntax":                {"config"},
