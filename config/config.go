@@ -44,6 +44,10 @@ type LoadOptions struct {
 	// Files are the names given by the user, "-" for Stdin. Empty means the
 	// default: build.hcl if there is one, else all of bake's default names.
 	Files []string
+	// Overlay is text that counts instead of what the files of these paths hold,
+	// an editor's unsaved text for instance. A path is absolute or relative to
+	// Dir. It need not exist on disk, but patterns find only what does.
+	Overlay map[string][]byte
 	// Stdin is read when Files has "-".
 	Stdin io.Reader
 	// LookupEnv answers for environment variables; nil means those in Environ.
@@ -154,7 +158,10 @@ type Selection struct {
 // Load reads and evaluates the files. Problems with what they say are joined in
 // an *Error; all that could be found are reported, not just the first.
 func Load(ctx context.Context, opts LoadOptions) (*Config, error) {
-	opts = opts.withEnviron()
+	opts, err := opts.withEnviron().withOverlay()
+	if err != nil {
+		return nil, err
+	}
 	files, mode, diags := opts.read(ctx)
 	if err := ctx.Err(); err != nil {
 		return nil, err

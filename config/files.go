@@ -46,7 +46,7 @@ func (o LoadOptions) read(ctx context.Context) ([]source, Mode, hcl.Diagnostics)
 		if names = o.filesFromEnv(); len(names) == 0 || slices.ContainsFunc(o.Targets, fromTop) {
 			names, optional = bakeFiles, true
 		}
-		if _, err := os.Stat(o.path(OwnFile)); err == nil && o.Mode != ModeBake {
+		if err := o.exists(OwnFile, o.statFile); err == nil && o.Mode != ModeBake {
 			names, optional = []string{OwnFile}, false
 		}
 		if optional && len(o.addresses()) > 0 {
@@ -85,6 +85,15 @@ func (o LoadOptions) read(ctx context.Context) ([]source, Mode, hcl.Diagnostics)
 		})
 	}
 	return out, o.mode(out), diags
+}
+
+// ModeOf is the dialect that ModeAuto chooses for files, which are given by name.
+func ModeOf(files map[string][]byte) Mode {
+	var list []source
+	for _, name := range sortedKeys(files) {
+		list = append(list, source{name, files[name]})
+	}
+	return LoadOptions{}.mode(list)
 }
 
 func (o LoadOptions) mode(files []source) Mode {
@@ -140,7 +149,11 @@ func (o LoadOptions) readOne(ctx context.Context, name string) ([]byte, error) {
 		}
 		return limited(o.Stdin)
 	}
-	f, err := os.Open(o.path(strings.TrimPrefix(name, "cwd://")))
+	name = strings.TrimPrefix(name, "cwd://")
+	if data, ok := o.overlaid(name); ok {
+		return data, tooLarge(data)
+	}
+	f, err := os.Open(o.path(name))
 	if err != nil {
 		return nil, err
 	}
@@ -153,10 +166,17 @@ func (o LoadOptions) readOne(ctx context.Context, name string) ([]byte, error) {
 
 func limited(r io.Reader) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("it is larger than %d MiB", maxFile>>20)
+	if err == nil {
+		err = tooLarge(data)
 	}
 	return withoutMark(data), err
+}
+
+func tooLarge(data []byte) error {
+	if len(data) > maxFile {
+		return fmt.Errorf("it is larger than %d MiB", maxFile>>20)
+	}
+	return nil
 }
 
 // withoutMark drops a byte order mark.

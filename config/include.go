@@ -238,7 +238,11 @@ func (l *includer) data(file string) ([]byte, error) {
 	if err := l.open(); err != nil {
 		return nil, err
 	}
-	data, err := readRegular(l.root, file, maxFile)
+	data, ok := l.opts.overlaid(file)
+	err := tooLarge(data)
+	if !ok {
+		data, err = readRegular(l.root, file, maxFile)
+	}
 	if l.total += len(data); err == nil && l.total > maxFiles {
 		err = fmt.Errorf("all files together are larger than %d MiB", maxFiles>>20)
 	}
@@ -294,13 +298,17 @@ func outsideOf(name string) bool { return name == ".." || strings.HasPrefix(name
 
 // buildFile is name, or the build file in it if it is a directory.
 func (l *includer) buildFile(name string) (string, error) {
+	for _, file := range []string{name, path.Join(name, OwnFile)} {
+		if _, ok := l.opts.overlaid(file); ok {
+			return file, nil
+		}
+	}
 	st, err := l.root.Stat(name)
 	if err != nil || !st.IsDir() {
 		return name, err
 	}
 	name = path.Join(name, OwnFile)
-	_, err = l.root.Stat(name)
-	return name, err
+	return name, l.opts.exists(name, l.root.Stat)
 }
 
 // find reads the build files that addresses of the command line name.
@@ -335,7 +343,7 @@ func (l *includer) findOne(a address) error {
 	if a.dir == "" || l.hasDir(a.dir) {
 		return nil
 	}
-	if _, err := l.root.Stat(file); err != nil {
+	if err := l.opts.exists(file, l.root.Stat); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("there is no %s", file)
 		}

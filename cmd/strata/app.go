@@ -44,6 +44,7 @@ func commands(a *app) []*cobra.Command {
 		newCacheCmd(a),
 		newDuCmd(a),
 		newSchemaCmd(a),
+		newLSPCmd(a),
 		newDocsCmd(),
 	}
 }

@@ -32,6 +32,7 @@ var allowed = map[string][]string{
 	"cache/files":       {},
 	"lint":              {"cache", "config", "graph", "lower"},
 	"draft":             {"config"},
+	"lsp":               {"config"},
 	"executor":          {"graph"},
 	"executor/buildkit": {"cache", "config", "engine", "executor", "graph", "history", "lower"},
 	"report":            {"executor", "history", "plan"},
@@ -42,6 +43,7 @@ var allowed = map[string][]string{
 
 // spoken says which packages alone may import a library.
 var spoken = map[string][]string{
+	"github.com/sourcegraph/jsonrpc2":                      {"lsp"},
 	"github.com/spf13/cobra":                               {"cmd/strata"},
 	"github.com/fsnotify/fsnotify":                         {"watch"},
 	"github.com/hashicorp/hcl/v2/hclparse":                 {"config"},
