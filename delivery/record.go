@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"io/fs"
 	"os"
@@ -30,7 +31,9 @@ func (p *Places) Record(ctx context.Context, t *config.Target, made Made) ([]ind
 	for _, w := range p.wants(t) {
 		switch w.kind {
 		case "docker":
-			if id := made.Response(t.Name)["containerimage.digest"]; id != "" {
+			response := made.Response(t.Name)
+			// With a graph driver an image's id is the digest of its config.
+			if id := cmp.Or(response["containerimage.digest"], response["containerimage.config.digest"]); id != "" {
 				outputs = append(outputs, index.Output{Type: dockerOutput, Digest: id})
 			}
 		case "file":

@@ -99,8 +99,12 @@ func newBackend(ctx context.Context, opts backendOptions) (*backend, error) {
 // newController puts BuildKit together around its worker. It stops taking part
 // in builds when ctx ends.
 func newController(ctx context.Context, opts backendOptions, sessions *session.Manager, w *base.Worker) (*bkcontrol.Controller, error) {
+	known, err := newChains(w.CacheManager())
+	if err != nil {
+		return nil, err
+	}
 	workers := new(worker.Controller)
-	if err := workers.Add(layersWorker{w}); err != nil {
+	if err := workers.Add(layersWorker{w, known}); err != nil {
 		return nil, err
 	}
 	frontends, err := newFrontends(workers)

@@ -9,12 +9,25 @@ import (
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/exporter"
 	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/util/compression"
 	"github.com/moby/buildkit/worker"
 )
 
-// A layersWorker is a worker with one exporter more.
-type layersWorker struct{ worker.Worker }
+// A layersWorker is a worker with one exporter more, and with a memory for the
+// layers of caches.
+type layersWorker struct {
+	worker.Worker
+	chains *chains
+}
+
+// FromRemote implements worker.Worker.
+func (w layersWorker) FromRemote(ctx context.Context, remote *solver.Remote) (cache.ImmutableRef, error) {
+	if !fit(remote) {
+		return w.Worker.FromRemote(ctx, remote)
+	}
+	return w.chains.load(ctx, remote)
+}
 
 // Exporter implements worker.Worker.
 func (w layersWorker) Exporter(name string, sm *session.Manager) (exporter.Exporter, error) {

@@ -314,15 +314,15 @@ func (p *planning) entryOf(ctx context.Context, t *config.Target, pt *plan.Targe
 		e.Digest, e.MediaType, e.Size = desc.Digest.String(), desc.MediaType, desc.Size
 	}
 	if had := pt.Last; e.Digest == "" && had != nil && had.Fingerprint == e.Fingerprint {
-		// nothing was exported this time; what was stays true
-		e.Digest, e.MediaType, e.Size, e.Repositories, e.Outputs = had.Digest, had.MediaType, had.Size, had.Repositories, had.Outputs
+		// no image was exported this time; what was stays true
+		e.Digest, e.MediaType, e.Size, e.Repositories = had.Digest, had.MediaType, had.Size, had.Repositories
 	}
 	e.Repositories = append(e.Repositories, p.places.Repositories(t)...)
 	outputs, blobs, err := p.places.Record(ctx, t, b)
 	if err != nil {
 		return e, nil, nil, err
 	}
-	e.Outputs = append(e.Outputs, outputs...)
+	e.Outputs = outputs
 	detail := &index.Detail{Inputs: append(pt.Inputs, pt.StepInputs(b.StepTime)...)}
 	for key, value := range b.Response(t.Name) {
 		detail.Inputs = append(detail.Inputs, index.Input{Kind: plan.KindResponse, Name: key, Value: value})

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/moby/buildkit/client"
 	digest "github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -141,6 +142,26 @@ func TestSharedCacheOnAFreshMachine(t *testing.T) {
 			if n := first.mirror.Count(pattern); n != want {
 				t.Errorf("%d requests of %s, want %d\n%s", n, pattern, want, strings.Join(first.mirror.Requests(), "\n"))
 			}
+		}
+	})
+
+	t.Run("an engine that was pruned takes the layers again", func(t *testing.T) {
+		l := first.fresh("feature/x", "main")
+		l.t = t
+		for range 2 {
+			again, _ := l.must(tower(l, "one", "one")...)
+			if got := ran(again); got != "app 0 base 0 web 0" {
+				t.Errorf("ran %s", got)
+			}
+			if again["app"].Digest != res["app"].Digest {
+				t.Errorf("digest %s, was %s", again["app"].Digest, res["app"].Digest)
+			}
+			if err := l.engine.Client().Prune(t.Context(), nil, client.PruneAll); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if w := l.warnings(); len(w) > 0 {
+			t.Errorf("warnings: %q", w)
 		}
 	})
 
