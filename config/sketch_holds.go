@@ -35,9 +35,9 @@ func ownHolds(types []string) (attributes []AttributeInfo, blocks []BlockInfo) {
 	}
 	switch types[len(types)-1] {
 	case "target":
-		return targetAttributes(), stepBlockInfos()
+		return targetAttributes(), append(stepBlockInfos(), findBlock("resources"))
 	case "template":
-		return templateAttributes(), stepBlockInfos()
+		return templateAttributes(), append(stepBlockInfos(), findBlock("resources"))
 	case "steps":
 		return nil, stepBlockInfos()
 	case "step", "content", "onbuild":
