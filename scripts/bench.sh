@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Times a build of the shop when nothing has changed: the whole command, engine
-# warm, five times, and the fastest of them last.
+# Times a build of the shop when nothing has changed: the whole command, no engine
+# asked, five times, and the fastest of them last.
 set -euo pipefail
 cd "$(dirname "$0")/../examples/shop"
 
