@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -107,20 +106,13 @@ func (p *Planner) Make(ctx context.Context) (*Plan, error) {
 	}
 	p.Lowerer.Renew()
 	p.spread(subjects)
-	plan := &Plan{Targets: make([]*Target, len(p.Targets))}
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(lookups)
-	for i, t := range p.Targets {
-		g.Go(func() error {
-			var err error
-			plan.Targets[i], err = p.decide(gctx, subjects[t.Name], subjects)
-			return err
-		})
+	plan := &Plan{}
+	for _, t := range p.Targets {
+		plan.Targets = append(plan.Targets, p.start(subjects[t.Name], subjects))
 	}
-	if err := g.Wait(); err != nil {
+	if err := p.lookUpAll(ctx, plan, subjects); err != nil {
 		return nil, err
 	}
-	p.relax(plan)
 	if err := p.explain(ctx, plan, subjects); err != nil {
 		return nil, err
 	}
@@ -174,9 +166,10 @@ func (p *Planner) spread(all map[string]*subject) {
 	}
 }
 
-// decide looks one target up.
-func (p *Planner) decide(ctx context.Context, s *subject, all map[string]*subject) (*Target, error) {
-	t := &Target{Name: s.target.Name, Action: Solve, Fingerprint: s.print, Implicit: s.target.Implicit, Trees: s.trees}
+// start is a target before anything is looked up: to solve if the index need not
+// be asked, else undecided.
+func (p *Planner) start(s *subject, all map[string]*subject) *Target {
+	t := &Target{Name: s.target.Name, Fingerprint: s.print, Implicit: s.target.Implicit, Trees: s.trees}
 	for _, id := range s.target.Needs {
 		t.Needs = append(t.Needs, string(id))
 	}
@@ -187,18 +180,72 @@ func (p *Planner) decide(ctx context.Context, s *subject, all map[string]*subjec
 		for _, u := range s.brief.Unpinned {
 			t.Reasons = append(t.Reasons, Reason{Kind: KindUnpinned, Path: u})
 		}
-		return t, nil
 	case p.Force != "" && !t.Implicit:
 		t.Reasons = []Reason{{Kind: KindForced, Path: p.Force}}
-		return t, nil
 	case s.fresh():
 		t.Reasons = []Reason{{Kind: KindForced, Path: "no-cache", Place: placeOf(s.target, "no-cache")}}
-		return t, nil
 	case s.on != "":
 		t.Reasons = []Reason{{Kind: KindParent, Path: s.on, Place: placeOf(s.target, "contexts")}}
-		return t, nil
+	default:
+		return t
 	}
-	return t, p.lookUp(ctx, t, s)
+	if !t.Implicit { // one that is only needed may be spared yet
+		t.Action = Solve
+	}
+	return t
+}
+
+// lookUpAll decides all targets: those that were asked for at once, then those
+// that they need, as far as something that is solved needs them. The others are
+// spared, and nobody is asked about them.
+func (p *Planner) lookUpAll(ctx context.Context, plan *Plan, all map[string]*subject) error {
+	var next []*Target
+	for _, t := range plan.Targets {
+		if !t.Implicit && t.Action == "" {
+			next = append(next, t)
+		}
+	}
+	for {
+		if err := p.lookUpSome(ctx, next, all); err != nil {
+			return err
+		}
+		wanted := map[string]bool{}
+		for _, t := range plan.Targets {
+			if t.Action == Solve {
+				for _, n := range t.Needs {
+					wanted[n] = true
+				}
+			}
+		}
+		next = nil
+		for _, t := range plan.Targets {
+			if t.Action == "" && wanted[t.Name] {
+				next = append(next, t)
+			}
+		}
+		if len(next) == 0 {
+			break
+		}
+	}
+	for _, t := range plan.Targets {
+		if t.Action == "" {
+			t.Action, t.Reasons = Reuse, nil
+		}
+	}
+	return nil
+}
+
+// lookUpSome looks targets up at once. One that has a reason already is solved.
+func (p *Planner) lookUpSome(ctx context.Context, list []*Target, all map[string]*subject) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(lookups)
+	for _, t := range list {
+		t.Action = Solve
+		if len(t.Reasons) == 0 {
+			g.Go(func() error { return p.lookUp(gctx, t, all[t.Name]) })
+		}
+	}
+	return g.Wait()
 }
 
 func placeOf(t *config.Target, attr string) string {
@@ -237,19 +284,4 @@ func (p *Planner) lookUp(ctx context.Context, t *Target, s *subject) error {
 		}
 	}
 	return nil
-}
-
-// relax spares targets that are only needed, by none that is solved.
-func (p *Planner) relax(plan *Plan) {
-	wanted := map[string]bool{}
-	for _, t := range slices.Backward(plan.Targets) {
-		if t.Implicit && t.Action == Solve && !wanted[t.Name] {
-			t.Action, t.Reasons = Reuse, nil
-		}
-		if t.Action == Solve {
-			for _, n := range t.Needs {
-				wanted[n] = true
-			}
-		}
-	}
 }

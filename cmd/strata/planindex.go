@@ -13,6 +13,7 @@ import (
 type planIndex struct {
 	local   *index.Local
 	remote  *index.Remote // nil if nothing is shared
+	write   bool          // the remote is written
 	project string
 	scopes  []string // of the remote, in the order they are read
 	loaded  atomic.Bool
@@ -33,7 +34,7 @@ func (x *planIndex) Get(ctx context.Context, fp index.Fingerprint, target string
 	if x.remote == nil {
 		return index.Entry{}, false
 	}
-	x.load.Do(func() { x.remote.Load(ctx); x.loaded.Store(true) })
+	x.open(ctx)
 	return x.remote.Get(ctx, fp)
 }
 
@@ -75,6 +76,34 @@ func (x *planIndex) put(ctx context.Context, e index.Entry, d *index.Detail, tre
 		x.remote.Put(ctx, shared, d, trees...)
 	}
 	return err
+}
+
+// share writes a success that only this machine knows to where it is shared.
+func (x *planIndex) share(ctx context.Context, e index.Entry) {
+	if x.remote == nil || !x.write {
+		return
+	}
+	x.open(ctx)
+	if _, known := x.remote.Get(ctx, e.Fingerprint); known {
+		return
+	}
+	d, ok := x.local.Detail(e)
+	if !ok {
+		return
+	}
+	var trees [][]byte
+	for _, digest := range e.Trees {
+		if data, ok := x.local.Tree(digest); ok {
+			trees = append(trees, data)
+		}
+	}
+	e.Project = ""
+	x.remote.Put(ctx, e, &d, trees...)
+}
+
+// open reads the remote's snapshots, once.
+func (x *planIndex) open(ctx context.Context) {
+	x.load.Do(func() { x.remote.Load(ctx); x.loaded.Store(true) })
 }
 
 // flush completes what was shared.

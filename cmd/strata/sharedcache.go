@@ -76,7 +76,7 @@ func (p *planning) openShared(opts *sharedOptions) error {
 	if err != nil {
 		return usageError("the shared cache: %w", err)
 	}
-	p.index.remote = r
+	p.index.remote, p.index.write = r, block.Write
 	for _, s := range block.Scopes {
 		p.index.scopes = append(p.index.scopes, s.Name)
 	}

@@ -26,6 +26,9 @@ func (s *plannedSolver) Solve(ctx context.Context, id graph.ID, ready func() err
 	t := r.target(string(id))
 	switch pt.Action {
 	case plan.Reuse:
+		if pt.Entry != nil {
+			r.planning.index.share(ctx, *pt.Entry)
+		}
 		return reused(t, pt, executor.Reused), ready()
 	case plan.Retag:
 		return s.retag(ctx, t, pt, ready)

@@ -112,7 +112,7 @@ func (w *whyRun) check(ctx context.Context) error {
 	scopes := w.r.planning.scopes
 	for _, s := range scopes {
 		if s == w.opts.against {
-			x.load.Do(func() { x.remote.Load(ctx) })
+			x.open(ctx)
 			return nil
 		}
 	}
