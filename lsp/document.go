@@ -92,7 +92,8 @@ type question struct {
 	snippets bool // the editor can fill in places
 }
 
-// question reads the parameters of a request; it is nil if the document is not open.
+// question reads the parameters of a request; it is nil if the document is not open
+// or no build file in HCL.
 func (s *snapshot) question(ctx context.Context, req *jsonrpc2.Request) (*question, error) {
 	var p positionParams
 	if err := read(req, &p); err != nil {
@@ -104,7 +105,7 @@ func (s *snapshot) question(ctx context.Context, req *jsonrpc2.Request) (*questi
 		return nil, nil
 	}
 	a, err := s.analyse(ctx)
-	if err != nil {
+	if err != nil || a.of[path] == nil {
 		return nil, err
 	}
 	s.server.mu.Lock()

@@ -93,7 +93,7 @@ func newMemory() *memory {
 // An analysis is what the open documents belong to.
 type analysis struct {
 	projects []*project          // each once
-	of       map[string]*project // by the path of a document
+	of       map[string]*project // by the path of a document; not of other files
 }
 
 // An analyst makes one analysis.
@@ -118,6 +118,9 @@ func analyse(ctx context.Context, s *snapshot) (*analysis, error) {
 		if err != nil {
 			return nil, err
 		}
+		if p == nil {
+			continue
+		}
 		out.of[path] = p
 		if !slices.Contains(out.projects, p) {
 			out.projects = append(out.projects, p)
@@ -128,7 +131,8 @@ func analyse(ctx context.Context, s *snapshot) (*analysis, error) {
 
 // projectOf finds what a document belongs to: the outermost build.hcl above it
 // that includes it; else it is read by itself, as a command in its directory does,
-// or if it is wrong there, as a command does that names it from the top.
+// or if it is wrong there, as a command does that names it from the top. It is nil
+// for a file that is no build file.
 func (a *analyst) projectOf(ctx context.Context, path string) (*project, error) {
 	dir, top := filepath.Dir(path), a.top(path)
 	for _, above := range dirsBetween(top, dir) {
@@ -148,6 +152,9 @@ func (a *analyst) projectOf(ctx context.Context, path string) (*project, error) 
 			return p, nil
 		}
 	}
+	if !isBuildFile(path, a.documents[path].data) {
+		return nil, nil
+	}
 	own := a.alone(path)
 	p, err := a.read(ctx, own)
 	if err != nil || !p.broken || top == dir || filepath.Base(path) != config.OwnFile {
@@ -162,6 +169,18 @@ func (a *analyst) projectOf(ctx context.Context, path string) (*project, error) 
 		return from, nil
 	}
 	return p, err
+}
+
+// isBuildFile reports whether a file that nothing includes is a build file: by its
+// name, or in HCL, which other programs use too, by a block that these lack.
+func isBuildFile(path string, data []byte) bool {
+	base := filepath.Base(path)
+	if base == config.OwnFile || strings.HasSuffix(base, "."+config.OwnFile) || slices.Contains(config.BakeFiles(), base) {
+		return true
+	}
+	return strings.HasSuffix(base, ".hcl") && slices.ContainsFunc(config.Words(path, data), func(w config.Word) bool {
+		return w.Role == config.RoleBlock && len(w.Blocks) == 1 && (w.Text == "target" || w.Text == "group" || w.Text == "strata")
+	})
 }
 
 // alone is the reading of a command for this file: files with names of bake are

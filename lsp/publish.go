@@ -16,7 +16,7 @@ import (
 func (s *server) publishing(ctx context.Context, conn *jsonrpc2.Conn) {
 	p := &publisher{conn: conn, told: map[string]publishParams{}}
 	for s.settled(ctx) {
-		s.publish(ctx, p)
+		s.publish(ctx, s.current(), p)
 	}
 }
 
@@ -42,11 +42,10 @@ func (s *server) settled(ctx context.Context) bool {
 	}
 }
 
-// publish reads the texts and tells what is wrong, unless they change meanwhile.
-func (s *server) publish(ctx context.Context, p *publisher) {
+// publish reads the texts of snap and tells what is wrong, unless they change meanwhile.
+func (s *server) publish(ctx context.Context, snap *snapshot, p *publisher) {
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
-	snap := s.current()
 	done := make(chan *analysis, 1)
 	s.work.Go(func() {
 		a, _ := snap.analyse(inner) // it fails only if it is cancelled
@@ -69,9 +68,14 @@ func (s *server) publish(ctx context.Context, p *publisher) {
 	}
 }
 
+// A notifier tells the editor something. A jsonrpc2.Conn is one.
+type notifier interface {
+	Notify(ctx context.Context, method string, params any, opts ...jsonrpc2.CallOption) error
+}
+
 // A publisher remembers what the editor was told, by URI.
 type publisher struct {
-	conn *jsonrpc2.Conn
+	conn notifier
 	told map[string]publishParams
 }
 
@@ -98,7 +102,9 @@ func (p *publisher) tell(ctx context.Context, snap *snapshot, a *analysis) {
 func (a *analysis) diagnostics(snap *snapshot) map[string]publishParams {
 	out := map[string]publishParams{}
 	for path, doc := range snap.documents {
-		out[doc.uri] = publishParams{URI: doc.uri, Version: &doc.version, Diagnostics: a.of[path].diagnosticsOf(path, doc.text)}
+		if p := a.of[path]; p != nil {
+			out[doc.uri] = publishParams{URI: doc.uri, Version: &doc.version, Diagnostics: p.diagnosticsOf(path, doc.text)}
+		}
 	}
 	for _, p := range a.projects {
 		for path := range p.problems {
