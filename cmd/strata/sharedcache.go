@@ -43,7 +43,7 @@ func (o *sharedOptions) block(cfg *config.Config) (*config.CacheBlock, error) {
 	}
 	block, err := config.ParseCacheBlock(cfg.Cache, o.repository, o.scopes, write)
 	if err != nil {
-		return nil, usageError("the shared cache: %w", err)
+		return nil, usageError("--cache-repository, --cache-scope, --cache-write: %w", err)
 	}
 	return block, nil
 }
