@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // A Home is a place of its own for the strata command: configuration, image
@@ -86,18 +87,24 @@ func (h *Home) Close() error {
 	return errors.Join(commands, err, processes, h.unmountLeftovers(), os.RemoveAll(h.Dir))
 }
 
-// killLeftovers ends the processes that ours recognises as such.
+// patience is how long what has been told to end may take to be gone.
+const patience = 10 * time.Second
+
+// killLeftovers ends the processes that ours recognises as such and that are
+// there after a while: one that is just ending holds no lock any more and is not
+// gone yet.
 func (h *Home) killLeftovers(ours func(process) bool) error {
-	found, err := filepath.Glob("/proc/[0-9]*")
+	found, err := processes(ours)
+	for end := time.Now().Add(patience); err == nil && len(found) > 0 && time.Now().Before(end); {
+		time.Sleep(20 * time.Millisecond)
+		found, err = processes(ours)
+	}
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, dir := range found {
-		p := process(dir)
-		if !ours(p) {
-			continue
-		}
+	for _, p := range found {
+		dir := string(p)
 		pid, err := strconv.Atoi(filepath.Base(dir))
 		if err != nil {
 			return err
@@ -106,6 +113,18 @@ func (h *Home) killLeftovers(ours func(process) bool) error {
 		errs = append(errs, fmt.Errorf("process %d was left behind: %s", pid, words), syscall.Kill(pid, syscall.SIGKILL))
 	}
 	return errors.Join(errs...)
+}
+
+// processes lists those that ours recognises.
+func processes(ours func(process) bool) ([]process, error) {
+	found, err := filepath.Glob("/proc/[0-9]*")
+	var out []process
+	for _, dir := range found {
+		if p := process(dir); ours(p) {
+			out = append(out, p)
+		}
+	}
+	return out, err
 }
 
 // A process is its directory in /proc. All of it is empty once it has ended.
