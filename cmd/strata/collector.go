@@ -8,8 +8,8 @@ import (
 
 // A command lives shortly and needs little: by Go's default the collector of
 // garbage would run a dozen times while a plan of a thousand targets is made,
-// for a few megabytes each. So it lets garbage grow to freeGarbage
-// before it runs, and by no more than half of what is in use when that is much.
+// for a few megabytes each. freeGarbage is how much there may be before it runs,
+// in bytes; when more than twice that is in use, half of what is in use.
 const freeGarbage = 32 << 20
 
 // tuneCollector adapts the collector after each of its runs, for as long as the
@@ -34,9 +34,9 @@ func tunes(lookupEnv func(string) (string, bool)) bool {
 	return true
 }
 
-// collectorPercent is how much garbage there may be, in percent of the live
-// bytes, before the collector runs. It counts those from Go's least heap of 4
-// MiB on.
+// collectorPercent is how much garbage there may be before the collector runs, in
+// percent of the live bytes. Fewer than 4 MiB count as that many, which is Go's
+// least heap.
 func collectorPercent(live uint64) int {
 	live = max(live, 4<<20)
 	return int(max(100*freeGarbage/live, 50))
