@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/pkg/labels"
 	"github.com/moby/buildkit/cache"
+	"github.com/moby/buildkit/cache/config"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/util/progress"
@@ -202,5 +203,57 @@ func TestLayersThatArePulledAtOnceAreLeftToBuildKit(t *testing.T) {
 	remote.Provider = pulled{at: session.NewGroup("s")}
 	if fit(remote) || fit(&solver.Remote{Provider: pulled{}}) {
 		t.Error("layers of a directory, or none, fit")
+	}
+}
+
+// A packedRef has blobs, or not, and counts how often it is asked.
+type packedRef struct {
+	cache.ImmutableRef
+	below []ocispec.Descriptor
+	asked *int
+}
+
+func (r packedRef) GetRemotes(context.Context, bool, config.RefConfig, bool, session.Group) ([]*solver.Remote, error) {
+	*r.asked++
+	if r.below == nil {
+		return nil, errors.New("not packed")
+	}
+	return []*solver.Remote{{Descriptors: r.below}}, nil
+}
+
+func TestBlobsOfAChainAreAskedForOnce(t *testing.T) {
+	descs := chainOf(60, "r.test/cache:layers").Descriptors
+	for _, packed := range []int{0, 58, 60} { // layers that have a blob, from the lowest
+		asked := 0
+		var list cache.RefList
+		for n := range descs {
+			r := packedRef{asked: &asked}
+			if n < packed {
+				r.below = descs[:n+1]
+			}
+			list = append(list, r)
+		}
+		for n, d := range packedLayers(t.Context(), list) {
+			if n < packed && d.Digest != descs[n].Digest || n >= packed && d.Digest != "" {
+				t.Errorf("with %d blobs, that of layer %d is %q", packed, n, d.Digest)
+			}
+		}
+		if want := min(60-packed+1, 60); asked != want {
+			t.Errorf("asked %d times with %d blobs, want %d", asked, packed, want)
+		}
+	}
+}
+
+func TestBlobsOfAMergedChain(t *testing.T) {
+	descs := chainOf(4, "r.test/cache:layers").Descriptors
+	asked := 0
+	list := cache.RefList{
+		packedRef{asked: &asked, below: descs[:1]}, packedRef{asked: &asked, below: descs[:2]},
+		packedRef{asked: &asked, below: descs[2:3]}, packedRef{asked: &asked, below: descs[2:4]}, // stand on nothing
+	}
+	for n, d := range packedLayers(t.Context(), list) {
+		if d.Digest != descs[n].Digest {
+			t.Errorf("the blob of layer %d is %q", n, d.Digest)
+		}
 	}
 }

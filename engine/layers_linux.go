@@ -12,6 +12,7 @@ import (
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/util/compression"
 	"github.com/moby/buildkit/worker"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // A layersWorker is a worker with one exporter more, and with a memory for the
@@ -76,19 +77,37 @@ func (i *layersInstance) layersOf(ctx context.Context, ref cache.ImmutableRef) [
 	chain := ref.LayerChain() // held: a record nobody holds may not be listed
 	defer func() { _ = chain.Release(context.WithoutCancel(ctx)) }()
 	sizes := i.sizes(ctx, chain)
-	conf := cacheconfig.RefConfig{Compression: compression.New(compression.Default)}
+	packed := packedLayers(ctx, chain)
 	var out []Layer
-	for _, r := range chain {
+	for n, r := range chain {
 		l := Layer{ID: r.ID(), Size: -1, Created: r.GetCreatedAt().UTC()}
-		if n, ok := sizes[l.ID]; ok {
-			l.Size = n
+		if size, ok := sizes[l.ID]; ok {
+			l.Size = size
 		}
-		if remotes, err := r.GetRemotes(ctx, false, conf, false, nil); err == nil && len(remotes) > 0 {
-			if d := remotes[0].Descriptors; len(d) > 0 {
-				l.Blob, l.Packed = d[len(d)-1].Digest.String(), d[len(d)-1].Size
-			}
-		}
+		l.Blob, l.Packed = packed[n].Digest.String(), packed[n].Size
 		out = append(out, l)
+	}
+	return out
+}
+
+// packedLayers are the blobs of the layers of chain, lowest first, without a
+// digest where there is none. A record tells those of all below it too, and that
+// is looked up anew each time, so the highest is asked first. The layers of a
+// merged record do not stand on those before them: each is asked.
+func packedLayers(ctx context.Context, chain cache.RefList) []ocispec.Descriptor {
+	conf := cacheconfig.RefConfig{Compression: compression.New(compression.Default)}
+	out := make([]ocispec.Descriptor, len(chain))
+	for n := len(chain); n > 0; n-- {
+		remotes, err := chain[n-1].GetRemotes(ctx, false, conf, false, nil)
+		if err != nil || len(remotes) == 0 || len(remotes[0].Descriptors) == 0 {
+			continue
+		}
+		all := remotes[0].Descriptors
+		if len(all) == n {
+			copy(out, all)
+			break
+		}
+		out[n-1] = all[len(all)-1]
 	}
 	return out
 }

@@ -20,6 +20,21 @@ type Demand struct {
 // that others wait for.
 const maxExports = 8
 
+// maxFlying is how many targets are under way at once, evaluated or about to be
+// exported, unless there are more Jobs. Each is a session with the engine, which
+// takes a quarter of a megabyte here and more there; so many keep every
+// processor and a registry busy.
+const maxFlying = 64
+
+// flying is how many targets may be under way at once, 0 for no limit: held
+// exports wait for all targets.
+func (o Options) flying() int {
+	if o.HoldExports {
+		return 0
+	}
+	return max(maxFlying, o.Jobs+o.exports())
+}
+
 // exports is how many targets export at once.
 func (o Options) exports() int {
 	if o.Jobs > 0 {

@@ -138,7 +138,7 @@ func (r *runner) loop(ctx context.Context) {
 	flying := 0
 	stopped := ctx.Done()
 	for {
-		for ctx.Err() == nil {
+		for ctx.Err() == nil && (r.opts.flying() == 0 || flying < r.opts.flying()) {
 			id, ok := r.frontier.Next()
 			if !ok {
 				break

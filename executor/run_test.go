@@ -192,6 +192,39 @@ func TestJobsLimitsTargetsInFlight(t *testing.T) {
 	}
 }
 
+// Targets under way are bounded, whatever they wait for; but not those whose
+// exports wait for all.
+func TestTargetsUnderWayAreBounded(t *testing.T) {
+	var text strings.Builder
+	for i := range 3 * maxFlying {
+		fmt.Fprintf(&text, "t%d:\n", i)
+	}
+	g := parse(t, strings.TrimSuffix(text.String(), "\n"))
+	for _, tt := range []struct {
+		opts Options
+		want int
+	}{{Options{}, maxFlying}, {Options{Jobs: 40}, 80}, {Options{HoldExports: true}, g.Len()}} {
+		synctest.Test(t, func(t *testing.T) {
+			flying, most := 0, 0
+			var mu sync.Mutex
+			count := func(e Event) {
+				mu.Lock()
+				defer mu.Unlock()
+				switch e.(type) {
+				case TargetStarted:
+					flying++
+				case TargetDone:
+					flying--
+				}
+				most = max(most, flying)
+			}
+			if _, err := Run(t.Context(), g, &fake{start: time.Now()}, tt.opts, count); err != nil || most != tt.want {
+				t.Errorf("with %+v: error %v, %d under way at once, want %d", tt.opts, err, most, tt.want)
+			}
+		})
+	}
+}
+
 // With few places the long way goes first, and an export holds nobody up.
 func TestLongestWayFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	gwclient "github.com/moby/buildkit/frontend/gateway/client"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/buildkit/util/apicaps"
 	digest "github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	fstypes "github.com/tonistiigi/fsutil/types"
@@ -52,10 +53,17 @@ func (g *gateway) BuildOpts() gwclient.BuildOpts {
 		Opts:    attrs,
 		Workers: workers(g.opts),
 		Product: "strata",
-		LLBCaps: pb.Caps.CapSet(pb.Caps.All()),
-		Caps:    gwpb.Caps.CapSet(gwpb.Caps.All()),
+		LLBCaps: capsOfLLB(),
+		Caps:    capsOfGateway(),
 	}
 }
+
+// What an engine of the linked BuildKit can do: some hundred entries, which each
+// definition refers to. They are never changed.
+var (
+	capsOfLLB     = sync.OnceValue(func() apicaps.CapSet { return pb.Caps.CapSet(pb.Caps.All()) })
+	capsOfGateway = sync.OnceValue(func() apicaps.CapSet { return gwpb.Caps.CapSet(gwpb.Caps.All()) })
+)
 
 // dockerfile reads the Dockerfile once.
 func (g *gateway) dockerfile() ([]byte, error) {

@@ -180,6 +180,9 @@ func lowerRequest(ctx context.Context, req *Request, opts Options) (*Result, err
 	req.pins = g.images
 	res.Images, res.Builtin = g.images, builtinSyntax(req.Attrs, res.Source)
 	res.Warnings = g.warnings
+	if _, engine := req.Attrs["attest:provenance"]; !engine {
+		res.Request.Inputs = nil // they are in the definitions
+	}
 	return res, res.fill(out, req, opts)
 }
 

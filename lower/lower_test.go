@@ -135,6 +135,31 @@ func TestParentIsBaseAndItsStepsAreItsOwn(t *testing.T) {
 	}
 }
 
+// What a needed target is made of is held by its children's definitions, and a
+// second time only for an engine's front end, which provenance asks.
+func TestParentsAreHeldForTheEngineOnly(t *testing.T) {
+	dir := tree(t, map[string]string{"Dockerfile": "FROM base\nENV A=1\n"})
+	base, err := lowerOne(t, dir, &config.Target{Name: "base", Context: ".", DockerfileInline: new("FROM busybox\nRUN true\n")}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := config.Target{Name: "app", Context: ".", Contexts: map[string]string{"base": "target:base"}, Needs: []graph.ID{"base"}}
+	proven := app
+	proven.Attest = []config.Attest{{Type: "provenance", Attrs: map[string]string{"mode": "min"}}}
+	for want, target := range []*config.Target{&app, &proven} {
+		r, err := lowerOne(t, dir, target, map[string]*Result{"base": base})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(r.Request.Inputs); n != want {
+			t.Errorf("%d inputs are held, want %d", n, want)
+		}
+		if len(r.Platforms) != 1 || r.Platforms[0].Base != "target:base" {
+			t.Errorf("stands on %+v", r.Platforms)
+		}
+	}
+}
+
 func TestEqualSourcesAreOneVertex(t *testing.T) {
 	dir := tree(t, map[string]string{"Dockerfile": "FROM scratch\nCOPY f /f\n", "f": "x", "other/Dockerfile": "FROM scratch\nCOPY f /f\n"})
 	a, err := lowerOne(t, dir, &config.Target{Name: "a", Context: "."}, nil)

@@ -113,7 +113,7 @@ func (o *buildOptions) flags(f *pflag.FlagSet) {
 	o.allowFlags(f)
 	f.StringVar(&o.progress, "progress", "auto", "how to show progress: auto, tty, plain, quiet or rawjson `mode`")
 	f.StringVar(&o.history, "history", "built", "whose layer history to print: built, all or none")
-	f.IntVarP(&o.jobs, "jobs", "j", 0, "build at most `N` targets at once; 0 is no limit")
+	f.IntVarP(&o.jobs, "jobs", "j", 0, "build at most `N` targets at once; 0 is as many as are of use")
 	f.BoolVarP(&o.keepGoing, "keep-going", "k", false, "after a failure build what does not need the failed target")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print only failures, and the digests on standard output")
 	o.plan.flags(f)
@@ -276,7 +276,7 @@ func (r *buildRun) check(*cobra.Command) error {
 		return usageError("--history %q is not known; use built, all or none", r.opts.history)
 	}
 	if r.opts.jobs < 0 {
-		return usageError("--jobs %d: give a number of targets, or 0 for no limit", r.opts.jobs)
+		return usageError("--jobs %d: give a number of targets, or 0 for as many as are of use", r.opts.jobs)
 	}
 	if err := r.opts.schedule.check(); err != nil {
 		return err

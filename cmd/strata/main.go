@@ -6,4 +6,9 @@ package main
 
 import "os"
 
-func main() { os.Exit(run(os.Args[1:], osStreams())) }
+func main() {
+	if !isEngine(os.Args[1:]) && tunes(os.LookupEnv) {
+		tuneCollector()
+	}
+	os.Exit(run(os.Args[1:], osStreams()))
+}

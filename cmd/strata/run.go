@@ -111,11 +111,16 @@ func longOut(args []string) []string {
 // quietLibraries drops what BuildKit's and containerd's client code logs; what
 // matters of it comes back as errors. The engine's log is for the engine.
 func quietLibraries(args []string) {
-	if len(args) > 1 && args[0] == "engine" && args[1] == "serve" {
+	if isEngine(args) {
 		return
 	}
 	logrus.SetOutput(io.Discard)
 	log.SetOutput(io.Discard)
+}
+
+// isEngine reports whether args make this process the embedded engine.
+func isEngine(args []string) bool {
+	return len(args) > 1 && args[0] == "engine" && args[1] == "serve"
 }
 
 // notify cancels the context at the first INT, TERM or HUP and remembers which;
