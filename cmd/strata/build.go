@@ -208,6 +208,7 @@ func (r *buildRun) attempt(ctx context.Context) error {
 
 // makePlan decides what has to be done.
 func (r *buildRun) makePlan(ctx context.Context) error {
+	defer eager(r.app.lookupEnv)()
 	var err error
 	r.planning, err = r.app.newPlanning(ctx, r.cfg, r.sel, r.opts.plan, r.engineOptions)
 	if err != nil {
