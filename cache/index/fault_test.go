@@ -16,7 +16,7 @@ import (
 )
 
 // hasty is not patient: what hangs shall not hold up the tests.
-func hasty(o *index.RemoteOptions) { o.Patience = 50 * time.Millisecond }
+func hasty(o *index.RemoteOptions) { o.Patience = time.Second }
 
 func answers(pattern string, h http.HandlerFunc) testkit.Fault {
 	return testkit.Fault{Match: regexp.MustCompile(pattern), Handler: h}

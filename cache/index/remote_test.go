@@ -154,7 +154,8 @@ func TestRequests(t *testing.T) {
 	quiet(t, m)
 }
 
-// Many requests go over few connections.
+// Many requests go over few connections: not many more than may be under way at
+// once, since one that is being made when another comes free is kept.
 func TestConnections(t *testing.T) {
 	reg := testkit.NewRegistry(t)
 	before := reg.Connections()
@@ -164,8 +165,8 @@ func TestConnections(t *testing.T) {
 		fps = append(fps, fp(fmt.Sprint(i)))
 	}
 	m.GetAll(t.Context(), fps)
-	if n := reg.Connections() - before; n < 1 || n > 8 {
-		t.Errorf("%d connections for 200 requests, want 8 at most", n)
+	if n := reg.Connections() - before; n < 1 || n > 24 {
+		t.Errorf("%d connections for 200 requests, want few more than 8", n)
 	}
 	if n := reg.Count("^GET "); n != 200 {
 		t.Errorf("%d requests, want 200", n)
