@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -173,6 +174,11 @@ func (p *Places) checkRegistry(ctx context.Context, w want, entry index.Entry) (
 	var reasons []plan.Reason
 	for _, tag := range w.tags {
 		m, found, err := p.Registry.HeadDigest(ctx, tag)
+		if refuses(err) {
+			reasons = append(reasons, plan.Reason{Kind: plan.KindUnknown, Path: "the registry does not say whether it has " + tag})
+			state = plan.Missing
+			continue
+		}
 		if err != nil {
 			return plan.Missing, nil, err
 		}
@@ -188,6 +194,14 @@ func (p *Places) checkRegistry(ctx context.Context, w want, entry index.Entry) (
 		state = plan.Missing
 	}
 	return state, reasons, nil
+}
+
+// refuses reports whether a registry does not let the user look. One that lets him
+// write all the same is not rare: some answer so for a repository that is yet to
+// be made. Pushing will tell.
+func refuses(err error) bool {
+	status := registry.HTTPStatus(err)
+	return status == http.StatusUnauthorized || status == http.StatusForbidden
 }
 
 // source finds the image of entry in a registry, best in the repository of tag.
