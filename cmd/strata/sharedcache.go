@@ -61,7 +61,7 @@ func (p *planning) openShared(opts *sharedOptions) error {
 	}
 	for i, s := range block.Scopes {
 		scope := index.Scope{Name: s.Name, Repository: cache.Repository(block, s)}
-		if i > 0 || !block.Write || block.Sign != "" { // what this run writes it may read unsigned
+		if verified(block, i) {
 			scope.Keys = verify
 		}
 		remote.Scopes = append(remote.Scopes, scope)
@@ -82,6 +82,14 @@ func (p *planning) openShared(opts *sharedOptions) error {
 	}
 	p.shared = cache.NewShared(block, p.probe, func(text string) { p.warn(errors.New(text)) })
 	return nil
+}
+
+// verified reports whether what scope i holds counts only with a signature. All
+// do but one: a scope of its own that a run without a key writes, such as that of
+// a pull request, before others that it only reads.
+func verified(block *config.CacheBlock, i int) bool {
+	own := i == 0 && len(block.Scopes) > 1 && block.Write && block.Sign == ""
+	return !own
 }
 
 // probe looks for a reference of the layer cache.
