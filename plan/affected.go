@@ -228,7 +228,7 @@ func (e *effects) takes(ctx context.Context, set files.Set, src, rel string) (bo
 	if !read || err != nil {
 		return false, err
 	}
-	if src == "" || (lower.Selection{Src: src}).Matches(rel) || onTheWay2(rel, src) {
+	if src == "" || (lower.Selection{Src: src}).Matches(rel) || mayLead(rel, src) {
 		return true, nil
 	}
 	list, err := e.p.Files.List(ctx, set)

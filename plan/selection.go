@@ -147,14 +147,14 @@ func onTheWay(file, src string) bool {
 // Counts reports whether a change of a path of the set counts for the target.
 func (t *Tree) Counts(file string) bool {
 	for _, src := range t.Uses {
-		if src == "" || (lower.Selection{Src: src}).Matches(file) || onTheWay2(file, src) {
+		if src == "" || (lower.Selection{Src: src}).Matches(file) || mayLead(file, src) {
 			return true
 		}
 	}
 	return false
 }
 
-// onTheWay2 is onTheWay for a file that may be deeper than src.
-func onTheWay2(file, src string) bool {
+// mayLead reports whether file, if it is or becomes a link, may lead src elsewhere.
+func mayLead(file, src string) bool {
 	return strings.Count(file, "/") <= strings.Count(src, "/") && onTheWay(file, src)
 }

@@ -66,7 +66,6 @@ type planning struct {
 	memo     *cache.Memo
 	index    *planIndex
 	shared   *cache.Shared // layers in a registry; nil if none are shared
-	scopes   []string      // of the shared cache, in the order they are read
 	places   *delivery.Places
 	client   *registry.Client
 	bases    *registry.Resolver

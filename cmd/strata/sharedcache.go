@@ -65,7 +65,6 @@ func (p *planning) openShared(opts *sharedOptions) error {
 			scope.Keys = verify
 		}
 		remote.Scopes = append(remote.Scopes, scope)
-		p.scopes = append(p.scopes, s.Name)
 	}
 	if block.Sign != "" && block.Write {
 		if remote.Sign, err = p.privateKey(block.Sign); err != nil {

@@ -109,7 +109,7 @@ func (w *whyRun) check(ctx context.Context) error {
 	if x.remote == nil {
 		return usageError("--against %s: no cache is shared; declare one with a cache block, or name its repository with --cache-repository", w.opts.against)
 	}
-	scopes := w.r.planning.scopes
+	scopes := x.scopes
 	for _, s := range scopes {
 		if s == w.opts.against {
 			x.open(ctx)

@@ -182,22 +182,6 @@ func (b *Builder) Lowered(name string) *lower.Result {
 	return b.lowered[name]
 }
 
-// Infos introduces the targets to the screen.
-func (b *Builder) Infos(g *graph.Graph) []executor.TargetInfo {
-	var out []executor.TargetInfo
-	for _, id := range g.Order() {
-		info := executor.TargetInfo{Name: string(id)}
-		for _, n := range g.Needs(id) {
-			info.Needs = append(info.Needs, string(n))
-		}
-		if r := b.Lowered(string(id)); r != nil {
-			info.Steps = r.StepCount()
-		}
-		out = append(out, info)
-	}
-	return out
-}
-
 // StepTime is how long the step with this vertex digest ran, 0 if it did not.
 func (b *Builder) StepTime(step digest.Digest) time.Duration {
 	k, ok := b.tracker.find(step)

@@ -29,8 +29,8 @@ func (l *lab) shared(b *Builder) *cache.Shared {
 	c := registry.NewClient(l.settings, registry.NewKeychain(os.LookupEnv))
 	l.t.Cleanup(c.Close)
 	probe := func(ctx context.Context, ref string) (cache.Found, bool, error) {
-		desc, ok, err := c.Head(ctx, ref)
-		return cache.Found{Digest: digest.Digest(desc.Digest.String()), Size: desc.Size}, ok, err
+		m, ok, err := c.HeadDigest(ctx, ref)
+		return cache.Found{Digest: digest.Digest(m.Digest), Size: m.Size}, ok, err
 	}
 	return cache.NewShared(l.cache, probe, func(text string) { b.Emit(executor.Warning{Text: text}) })
 }
