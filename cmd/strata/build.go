@@ -161,6 +161,9 @@ func (a *app) build(ctx context.Context, cmd *cobra.Command, opts buildOptions) 
 		a.warn(err) // bake lets the last one win
 	}
 	err = r.attempt(ctx)
+	if errors.Is(err, errReplan) { // now it is known what the engine runs
+		err = r.attempt(ctx)
+	}
 	if _, lost := errors.AsType[*buildkit.LostError](err); lost && r.planning.kind == engine.KindEmbedded && ctx.Err() == nil {
 		a.warn(errors.New("the embedded engine died; it is started again (1/1), finished steps are cached"))
 		return r.attempt(ctx)

@@ -184,6 +184,9 @@ func (p *planning) openEngine(ctx context.Context) error {
 			p.memo.Store("engine "+p.address, data)
 		}
 		if was != nil && !sameDefault(was, workers) {
+			if err := p.memo.Save(); err != nil {
+				return err
+			}
 			return errReplan
 		}
 		return nil
@@ -196,7 +199,8 @@ func (p *planning) openEngine(ctx context.Context) error {
 	return nil
 }
 
-// errReplan says that the engine is not what it was when the plan was made.
+// errReplan says that the engine is not what it was when the plan was made: its
+// address leads to a machine of another platform. The next plan knows.
 var errReplan = errors.New("the engine runs another platform than it did; run the command again")
 
 func workersOf(e *engine.Engine) []gwclient.WorkerInfo {
