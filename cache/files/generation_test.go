@@ -36,6 +36,7 @@ func TestGeneration(t *testing.T) {
 			tr.must(unix.Lsetxattr(tr.path("app/main.go"), "user.strata", []byte("x"), 0))
 		}, true},
 		{"a mode", func(tr *tree) { tr.must(os.Chmod(tr.path("app/main.go"), 0o600)) }, false},
+		{"a mode of a directory", func(tr *tree) { tr.must(os.Chmod(tr.path("app"), 0o700)) }, true},
 		{"a directory in its place", func(tr *tree) {
 			tr.must(os.Remove(tr.path("app/main.go")))
 			tr.must(os.Mkdir(tr.path("app/main.go"), 0o755))

@@ -100,11 +100,16 @@ func (s *section) put(path string, r *record) {
 // hidden says whether BuildKit's incremental transfer, which compares size,
 // mtime and mode with the copy it has (moby/buildkit#2592), may take now for
 // what it was at some time before: then, or before an earlier change that this
-// one takes the mtime back from.
+// one takes the mtime back from. A directory that stays one is brought up to date
+// without a word to the cache that keeps its content's hash (fsutil's
+// DiskWriter.HandleChange), so that every change of it is hidden.
 func hidden(old, now *record) bool {
 	a, b := old.stamp, now.stamp
 	if old.sum == now.sum || a.isDir() != b.isDir() {
 		return false
+	}
+	if a.isDir() {
+		return true
 	}
 	return b.mtime < a.mtime || b.mtime == a.mtime && b.size == a.size && b.mode == a.mode
 }
