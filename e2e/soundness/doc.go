@@ -8,7 +8,7 @@
 // What differs is a stale image, and there must be none. Targets that were
 // solved in vain are counted.
 //
-//	go test ./e2e/soundness                                  what CI runs: 300 edits
+//	go test ./e2e/soundness                                  what CI runs: 300 edits, always the same
 //	go test ./e2e/soundness -timeout 0 -args -edits 5000     the long form; also: make soundness
 //	go test ./e2e/soundness -args -seed 7 -tree 3            one project of a run again
 package soundness
