@@ -11,12 +11,10 @@ import (
 	"strings"
 
 	"github.com/containerd/platforms"
-	"github.com/moby/buildkit/client/llb/sourceresolver"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/patternmatcher/ignorefile"
-	digest "github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -54,24 +52,11 @@ type Brief struct {
 	places []Place // of warnings, see WarningPlace
 }
 
-// A BaseImage is an image whose config was asked for.
-type BaseImage struct {
-	Ref    string        `json:"ref"`
-	Digest digest.Digest `json:"digest"` // of what Ref named then
-}
-
-func newBaseImage(ref string, _ sourceresolver.Opt, d digest.Digest, _ []byte) BaseImage {
-	return BaseImage{Ref: ref, Digest: d}
-}
-
-// pinned reports whether the reference itself names the digest.
-func (b BaseImage) pinned() bool { return strings.HasSuffix(b.Ref, "@"+b.Digest.String()) }
-
 // An Input is one named part of what a target is made of.
 type Input struct {
 	Kind  string `json:"kind"` // arg, base, config, step, frontend, platform
 	Name  string `json:"name"`
-	Value string `json:"value"` // as a person would compare it, or a hash
+	Value string `json:"value"` // as a person would compare it, or a hash; both on a line each of a base or a step
 	Place string `json:"place,omitempty"`
 }
 
@@ -99,11 +84,6 @@ func (r *Result) brief() (*Brief, error) {
 	b.Unpinned = slices.Compact(s.unpinned)
 	b.Inputs = slices.Concat(r.argInputs(), r.baseInputs(), r.stepInputs(s), r.configInputs())
 	return b, nil
-}
-
-func uniqueImages(list []BaseImage) []BaseImage {
-	slices.SortFunc(list, func(a, b BaseImage) int { return strings.Compare(a.Ref, b.Ref) })
-	return slices.Compact(list)
 }
 
 // argInputs are the build arguments that the Dockerfile declares.
@@ -160,7 +140,11 @@ func declaredArgs(src *Source) []string {
 func (r *Result) baseInputs() []Input {
 	var out []Input
 	for _, img := range uniqueImages(r.asked) {
-		out = append(out, Input{Kind: "base", Name: img.Ref, Value: img.Digest.String(), Place: r.fromPlace(img.Ref)})
+		value := img.Digest.String()
+		if img.Content != "" {
+			value += "\n" + img.Content
+		}
+		out = append(out, Input{Kind: "base", Name: img.Ref, Value: value, Place: r.fromPlace(img.Ref)})
 	}
 	return out
 }

@@ -10,7 +10,7 @@ import (
 // history that have one, platform after platform. Equal keys of targets of one
 // project are one layer, in this run and in others.
 func (r *Result) layerKeys() ([]string, error) {
-	s := newShaper(r.Locals)
+	s := newShaper(r)
 	s.byDir = true
 	var out []string
 	for _, p := range r.Platforms {

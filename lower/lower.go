@@ -75,6 +75,7 @@ type Result struct {
 
 	reads       []Read            // files that were read to lower it
 	asked       []BaseImage       // images that were asked for
+	files       imageFiles        // of them, parents' included
 	generations map[string]string // Options.Generation of the directories, then
 }
 
@@ -152,6 +153,7 @@ func lowerRequest(ctx context.Context, req *Request, opts Options) (*Result, err
 		Locals:  map[string]string{},
 		Stores:  map[string]content.Store{},
 		Images:  map[string]digest.Digest{},
+		files:   imageFiles{},
 	}
 	req.collect(res)
 	res.noteGenerations(opts)
@@ -170,6 +172,7 @@ func lowerRequest(ctx context.Context, req *Request, opts Options) (*Result, err
 	out, err := runFrontend(ctx, g)
 	res.Source = g.source(req)
 	res.reads, res.asked = g.reads.list(), g.asked
+	res.files.add(g.asked)
 	if err != nil {
 		if errors.Is(err, errNeedsEngine) {
 			res.Foreign, res.Frontend = g.foreignReason(), g.frontend
@@ -348,6 +351,7 @@ func (req *Request) collect(r *Result) {
 	for _, p := range slices.Sorted(maps.Keys(req.parents)) {
 		maps.Copy(r.Locals, req.parents[p].result.Locals)
 		maps.Copy(r.Stores, req.parents[p].result.Stores)
+		maps.Copy(r.files, req.parents[p].result.files)
 	}
 	for name, dir := range req.Locals {
 		r.Locals[req.unique(name)] = dir

@@ -76,7 +76,7 @@ func (r *Result) selections(v *vertices, op *pb.Op) []Selection {
 		if src == nil || !strings.HasPrefix(src.Identifier, "local://") {
 			continue
 		}
-		s := newShaper(r.Locals)
+		s := newShaper(r)
 		if _, err := s.local(src.CloneVT(), strings.TrimPrefix(src.Identifier, "local://")); err != nil {
 			continue
 		}
@@ -120,7 +120,7 @@ func relative(p string) string { return strings.TrimPrefix(path.Clean("/"+p), "/
 // so a step with a known key is expected to be there.
 func (r *Result) StepKeys(content func(Selection) string) (map[digest.Digest]string, error) {
 	keys := map[digest.Digest]string{}
-	s := newShaper(r.Locals)
+	s := newShaper(r)
 	for _, p := range r.Platforms {
 		if p.Def == nil {
 			continue

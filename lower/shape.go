@@ -58,10 +58,11 @@ type shaper struct {
 	unpinned []string
 	done     map[string]string // digest of a vertex -> hash of it and of what it needs
 	own      map[string]string // digest of a vertex -> hash of it alone
+	images   imageFiles
 }
 
-func newShaper(dirs map[string]string) *shaper {
-	return &shaper{dirs: dirs, numbers: map[string]int{}, used: map[Use]bool{}, localOf: map[string]int{}, done: map[string]string{}, own: map[string]string{}}
+func newShaper(r *Result) *shaper {
+	return &shaper{dirs: r.Locals, images: r.imageFiles(), numbers: map[string]int{}, used: map[Use]bool{}, localOf: map[string]int{}, done: map[string]string{}, own: map[string]string{}}
 }
 
 // volatile are attributes of sources that name a session, a transfer or how to
@@ -101,7 +102,7 @@ func (s *shaper) vertex(d string, op *pb.Op) (own, whole string, err error) {
 	s.noteUses(d, op)
 	op.Inputs, op.Constraints = nil, nil
 	if src := op.GetSource(); src != nil {
-		if err := s.source(d, src); err != nil {
+		if err := s.source(d, src, op.Platform); err != nil {
 			return "", "", err
 		}
 	}
@@ -121,7 +122,7 @@ func (s *shaper) vertex(d string, op *pb.Op) (own, whole string, err error) {
 	return own, hex.EncodeToString(h.Sum(nil)), nil
 }
 
-func (s *shaper) source(d string, src *pb.SourceOp) error {
+func (s *shaper) source(d string, src *pb.SourceOp, platform *pb.Platform) error {
 	for _, key := range volatile {
 		delete(src.Attrs, key)
 	}
@@ -134,7 +135,7 @@ func (s *shaper) source(d string, src *pb.SourceOp) error {
 	case "docker-image", "oci-layout":
 		_, dgst, pinned := strings.Cut(rest, "@")
 		if pinned {
-			src.Identifier = scheme + "://@" + dgst
+			src.Identifier = scheme + "://@" + s.images.of(dgst, platform)
 		} else {
 			s.unpinned = append(s.unpinned, src.Identifier)
 		}
@@ -211,7 +212,7 @@ func pinnedGit(src *pb.SourceOp) bool {
 // shapeOf hashes all that r makes: every platform's definition and image config,
 // attestations, and what else the exporter is told.
 func shapeOf(r *Result) (string, *shaper, error) {
-	s := newShaper(r.Locals)
+	s := newShaper(r)
 	s.parents = r.Request.parentVertices()
 	h := sha256.New()
 	fmt.Fprintf(h, "shape 1 %v\n", r.Multi)

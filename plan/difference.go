@@ -108,6 +108,9 @@ func (c *comparison) difference(was, is []index.Input) *Difference {
 // sameInput reports whether a is b. Steps are compared by what they do, since
 // their numbers change with those before them.
 func sameInput(a, b index.Input) bool {
+	if a.Kind == KindBase && b.Kind == KindBase {
+		return a.Name == b.Name && sameBase(a.Value, b.Value)
+	}
 	return a.Kind == b.Kind && a.Value == b.Value && (a.Name == b.Name || a.Kind == KindStep)
 }
 

@@ -103,7 +103,7 @@ func (c *comparison) compare(old, now []index.Input) []Reason {
 			changed, same := compareSteps(was, is)
 			out, follow = append(out, changed...), append(follow, same...)
 		case KindBase:
-			out = append(out, pairBases(compareNamed(kind, was, is))...)
+			out = append(out, pairBases(compareBases(was, is))...)
 		case kindFiles:
 			found, loose := c.compareFiles(was, is)
 			out, follow = append(out, found...), append(follow, loose...)
