@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -18,24 +20,35 @@ import (
 // image is the script command for images of the registry at $REGISTRY_HOST:
 //
 //	image push NAME             makes an image, another one each time
+//	image index NAME            puts the image into an index, with another one for arm64 each time
 //	image edit NAME FILE TEXT   writes FILE as soon as a layer of the image is asked for
 func image(ts *testscript.TestScript, neg bool, args []string) {
 	r := ts.Value(registryKey{}).(*testkit.Registry)
 	switch {
 	case !neg && len(args) == 2 && args[0] == "push":
-		img, err := random.Image(1000, 1)
+		ts.Check(r.Push(context.Background(), args[1], imageFor(ts, "amd64")))
+	case !neg && len(args) == 2 && args[0] == "index":
+		img, err := r.Image(context.Background(), args[1])
 		ts.Check(err)
-		config, err := img.ConfigFile()
-		ts.Check(err)
-		config.OS, config.Architecture = "linux", "amd64"
-		img, err = mutate.ConfigFile(img, config)
-		ts.Check(err)
-		ts.Check(r.Push(context.Background(), args[1], img))
+		ts.Check(r.PushIndex(context.Background(), args[1], mutate.AppendManifests(empty.Index,
+			mutate.IndexAddendum{Add: img}, mutate.IndexAddendum{Add: imageFor(ts, "arm64")})))
 	case !neg && len(args) == 4 && args[0] == "edit":
 		r.Inject(editWhenPulled(ts, r, args[1], ts.MkAbs(args[2]), args[3]))
 	default:
-		ts.Fatalf("usage: image push NAME; image edit NAME FILE TEXT")
+		ts.Fatalf("usage: image push NAME; image index NAME; image edit NAME FILE TEXT")
 	}
+}
+
+// imageFor is another image each time.
+func imageFor(ts *testscript.TestScript, arch string) v1.Image {
+	img, err := random.Image(1000, 1)
+	ts.Check(err)
+	config, err := img.ConfigFile()
+	ts.Check(err)
+	config.OS, config.Architecture = "linux", arch
+	img, err = mutate.ConfigFile(img, config)
+	ts.Check(err)
+	return img
 }
 
 func editWhenPulled(ts *testscript.TestScript, r *testkit.Registry, name, file, text string) testkit.Fault {

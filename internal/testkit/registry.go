@@ -192,6 +192,15 @@ func (r *Registry) Push(ctx context.Context, image string, img v1.Image) error {
 	return remote.Write(ref, img, remote.WithContext(ctx), remote.WithTransport(direct))
 }
 
+// PushIndex pushes an index to repo:tag, without being counted.
+func (r *Registry) PushIndex(ctx context.Context, image string, index v1.ImageIndex) error {
+	ref, err := name.ParseReference(r.Host+"/"+image, name.Insecure)
+	if err != nil {
+		return err
+	}
+	return remote.WriteIndex(ref, index, remote.WithContext(ctx), remote.WithTransport(direct))
+}
+
 // Image reads repo:tag, without being counted.
 func (r *Registry) Image(ctx context.Context, image string) (v1.Image, error) {
 	ref, err := name.ParseReference(r.Host+"/"+image, name.Insecure)
