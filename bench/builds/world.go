@@ -143,13 +143,16 @@ func (w *world) command(p program, m measures) run.Command {
 	}
 }
 
-// measure runs a program on a daemon that has just been started on its cache,
-// so that the run before has left nothing to do.
+// measure runs a program on a daemon that was started on its cache for it, so
+// that the run before has left nothing to do, and is idle.
 func (w *world) measure(ctx context.Context, p program, m measures) (sample, error) {
 	if w.failed[p] != nil {
 		return nil, w.failed[p]
 	}
 	if err := w.daemon.Start(ctx, w.caches[p]); err != nil {
+		return nil, err
+	}
+	if _, err := rig.WaitIdle(ctx, w.daemon.CPU, idleLimit); err != nil {
 		return nil, err
 	}
 	w.b.registry.Requests()
