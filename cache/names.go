@@ -3,10 +3,10 @@ package cache
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"regexp"
 	"strings"
 
 	"github.com/strata-build/strata/config"
+	"github.com/strata-build/strata/internal/lazyregexp"
 )
 
 // This file makes names that a registry takes of names that people give. What is
@@ -21,11 +21,11 @@ import (
 const sumLength = 32
 
 var (
-	plainComponent = regexp.MustCompile(`^[a-z0-9]+(?:[._-][a-z0-9]+)*$`)
-	plainTag       = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
-	summed         = regexp.MustCompile(`-[0-9a-f]{32}$`)
-	noComponent    = regexp.MustCompile(`[^a-z0-9]+`)
-	noTag          = regexp.MustCompile(`[^A-Za-z0-9_-]+`)
+	plainComponent = lazyregexp.New(`^[a-z0-9]+(?:[._-][a-z0-9]+)*$`)
+	plainTag       = lazyregexp.New(`^[A-Za-z0-9_-]+$`)
+	summed         = lazyregexp.New(`-[0-9a-f]{32}$`)
+	noComponent    = lazyregexp.New(`[^a-z0-9]+`)
+	noTag          = lazyregexp.New(`[^A-Za-z0-9_-]+`)
 )
 
 // The lengths that names are cut to. A tag is "layers-" with a target and a
@@ -38,7 +38,7 @@ const (
 
 // legal is name if plain takes it, else what is legal in it, without what strip
 // matches, and a sum of it.
-func legal(name string, plain, strip *regexp.Regexp, longest int) string {
+func legal(name string, plain, strip *lazyregexp.Regexp, longest int) string {
 	if len(name) <= longest && plain.MatchString(name) && !summed.MatchString(name) {
 		return name
 	}
@@ -46,7 +46,7 @@ func legal(name string, plain, strip *regexp.Regexp, longest int) string {
 }
 
 // cut is readable without what strip matches, and a sum of name.
-func cut(readable, name string, strip *regexp.Regexp, longest int) string {
+func cut(readable, name string, strip *lazyregexp.Regexp, longest int) string {
 	sum := sha256.Sum256([]byte(name))
 	kept := strip.ReplaceAllString(readable, "-")
 	kept = strings.Trim(kept[:min(len(kept), longest-sumLength-1)], "-")

@@ -3,12 +3,13 @@ package config
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
 	"github.com/hashicorp/hcl/v2"
+
+	"github.com/strata-build/strata/internal/lazyregexp"
 )
 
 // An address names a target or group of a file by the file's directory, which is
@@ -110,7 +111,7 @@ func splitName(full string) (dir, plain string) {
 	return full[:i], full[i+1:]
 }
 
-var dirText = regexp.MustCompile(`^[\pL\pN_.+@~/-]+$`)
+var dirText = lazyregexp.New(`^[\pL\pN_.+@~/-]+$`)
 
 // validDir reports whether the path of a directory can be part of a name.
 func validDir(dir string) bool {

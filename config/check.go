@@ -9,7 +9,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -17,6 +16,8 @@ import (
 	"github.com/docker/go-units"
 	"github.com/hashicorp/hcl/v2"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/strata-build/strata/internal/lazyregexp"
 )
 
 // This file checks values that are text in the files and must mean something
@@ -73,8 +74,8 @@ func (o Output) isDir() bool {
 }
 
 var (
-	protocol = regexp.MustCompile(`^([a-zA-Z0-9]+)://`)
-	scpStyle = regexp.MustCompile(`^[a-zA-Z0-9-_]+@[a-zA-Z0-9-.]+:`)
+	protocol = lazyregexp.New(`^([a-zA-Z0-9]+)://`)
+	scpStyle = lazyregexp.New(`^[a-zA-Z0-9-_]+@[a-zA-Z0-9-.]+:`)
 )
 
 // isRemote says whether a context is a URL or a git reference, as BuildKit
@@ -192,7 +193,7 @@ func (c *checker) checkOutputs() {
 	}
 }
 
-var annotationType = regexp.MustCompile(`^([a-z-]+)(?:\[([A-Za-z0-9_/-]+)\])?$`)
+var annotationType = lazyregexp.New(`^([a-z-]+)(?:\[([A-Za-z0-9_/-]+)\])?$`)
 
 func (c *checker) checkAnnotations() {
 	for _, a := range c.annotations {

@@ -7,20 +7,21 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/tonistiigi/go-csvvalue"
+
+	"github.com/strata-build/strata/internal/lazyregexp"
 )
 
 // This file writes strings so that the Dockerfile front end reads them back.
 
 // plainWord is text that means itself wherever a Dockerfile reads a word, and
 // $NAME, which is meant to be expanded.
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:@%+,=~^*?!&|;>#${}\[\]()-]+$`)
+var plainWord = lazyregexp.New(`^[A-Za-z0-9_./:@%+,=~^*?!&|;>#${}\[\]()-]+$`)
 
 // word writes s as one word of an instruction that expands $NAME. In s, \$ is a
 // dollar sign; every other backslash is itself.
@@ -148,7 +149,7 @@ func delimiter(lines []string) string {
 }
 
 // tag is what may stand after the colon of an image reference.
-var tag = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
+var tag = lazyregexp.New(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
 
 // contextName is how a Dockerfile names the target, and the key under which the
 // front end then looks for a named context. It reads every name as an image

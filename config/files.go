@@ -10,12 +10,13 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"github.com/strata-build/strata/internal/lazyregexp"
 )
 
 // OwnFile is the name of Strata's own build file.
@@ -112,7 +113,7 @@ func (o LoadOptions) mode(files []source) Mode {
 }
 
 // ownWords is what a file must hold to be in Strata's own language under any name.
-var ownWords = regexp.MustCompile(`(?m)^[ \t]*(strata|step)\b`)
+var ownWords = lazyregexp.New(`(?m)^[ \t]*(strata|step)\b`)
 
 // isOwn reports whether a file with a name of bake's is written in Strata's own
 // language: it has a strata block, or a target with steps.

@@ -10,11 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/strata-build/strata/internal/lazyregexp"
 )
 
 // This file answers git.commit, git.branch, git.tag and git.dirty. A checkout may
@@ -134,8 +135,8 @@ func (r *repository) link() error {
 }
 
 var (
-	commitText = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
-	refText    = regexp.MustCompile(`^refs/[^\s\\:?*\[^~]+$`)
+	commitText = lazyregexp.New(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+	refText    = lazyregexp.New(`^refs/[^\s\\:?*\[^~]+$`)
 )
 
 func (r *repository) readHead() error {

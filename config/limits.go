@@ -3,13 +3,14 @@ package config
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
+
+	"github.com/strata-build/strata/internal/lazyregexp"
 )
 
 // A build file may come from a stranger. This file bounds what evaluating one can
@@ -223,7 +224,7 @@ func bounded(f function.Function, check func([]cty.Value) error) function.Functi
 
 func known(v cty.Value, typ cty.Type) bool { return v.IsKnown() && !v.IsNull() && v.Type() == typ }
 
-var formatWidth = regexp.MustCompile(`%[^a-zA-Z%]*[0-9]{5,}`)
+var formatWidth = lazyregexp.New(`%[^a-zA-Z%]*[0-9]{5,}`)
 
 func checkFormat(args []cty.Value) error {
 	if known(args[0], cty.String) && formatWidth.MatchString(args[0].AsString()) {

@@ -3,8 +3,9 @@ package config
 import (
 	"encoding/json"
 	"maps"
-	"regexp"
 	"slices"
+
+	"github.com/strata-build/strata/internal/lazyregexp"
 )
 
 // This file prints names that bake does not read as names that it does.
@@ -67,7 +68,7 @@ func newPortable(s *Selection) portable {
 	return p
 }
 
-var notInNames = regexp.MustCompile(`[^a-zA-Z0-9_-]`)
+var notInNames = lazyregexp.New(`[^a-zA-Z0-9_-]`)
 
 func (p portable) name(full string) string {
 	if short, ok := p[full]; ok {

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -10,6 +9,8 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/strata-build/strata/internal/lazyregexp"
 )
 
 // Step blocks stand for a Dockerfile, one block for one instruction, and are
@@ -361,7 +362,7 @@ func (s *stepReader) fill(out *instruction) bool {
 	return s.onbuild(out)
 }
 
-var stageName = regexp.MustCompile(`^[a-z][a-z0-9-_.]*$`)
+var stageName = lazyregexp.New(`^[a-z][a-z0-9-_.]*$`)
 
 func (s *stepReader) from(out *instruction) bool {
 	if s.nested {

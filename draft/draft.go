@@ -14,7 +14,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -22,6 +21,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/strata-build/strata/config"
+	"github.com/strata-build/strata/internal/lazyregexp"
 )
 
 // A Found is what a tree has to start from. Paths are relative, with slashes.
@@ -99,7 +99,7 @@ func existing(dir string, names []string) []string {
 
 // dockerfileName is Dockerfile, Dockerfile.x or x.Dockerfile, and the same for
 // Containerfile.
-var dockerfileName = regexp.MustCompile(`^(?:(?:Docker|Container)file|dockerfile)(?:[.-]([A-Za-z0-9._-]+))?$|^([A-Za-z0-9._-]+)\.(?:[Dd]ocker|[Cc]ontainer)file$`)
+var dockerfileName = lazyregexp.New(`^(?:(?:Docker|Container)file|dockerfile)(?:[.-]([A-Za-z0-9._-]+))?$|^([A-Za-z0-9._-]+)\.(?:[Dd]ocker|[Cc]ontainer)file$`)
 
 func isDockerfile(name string) bool {
 	for _, other := range []string{".dockerignore", ".md", ".txt", ".swp", ".bak", ".orig", ".tmpl", ".j2", ".erb"} {
@@ -194,8 +194,8 @@ func project(dir string) string {
 }
 
 var (
-	notInImage = regexp.MustCompile(`[^a-z0-9]+`)
-	notInName  = regexp.MustCompile(`[^A-Za-z0-9_-]+`)
+	notInImage = lazyregexp.New(`[^a-z0-9]+`)
+	notInName  = lazyregexp.New(`[^A-Za-z0-9_-]+`)
 )
 
 // imageName is s as a part of an image's name.

@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"regexp"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	digest "github.com/opencontainers/go-digest"
+
+	"github.com/strata-build/strata/internal/lazyregexp"
 )
 
 // BuildKit checks the layers that a registry sends against their digests, but
@@ -20,7 +21,7 @@ import (
 // What is larger than BuildKit takes for a manifest can only be a layer.
 const maxChecked = 4 << 20
 
-var byDigest = regexp.MustCompile(`/(?:manifests|blobs)/(sha256:[0-9a-f]{64})$`)
+var byDigest = lazyregexp.New(`/(?:manifests|blobs)/(sha256:[0-9a-f]{64})$`)
 
 // checked is hosts with answers checked.
 func checked(hosts docker.RegistryHosts) docker.RegistryHosts {

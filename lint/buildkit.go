@@ -3,7 +3,6 @@ package lint
 import (
 	"context"
 	"encoding/json"
-	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -17,6 +16,7 @@ import (
 	digest "github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/strata-build/strata/internal/lazyregexp"
 	"github.com/strata-build/strata/lower"
 )
 
@@ -61,7 +61,7 @@ func emptyConfig(p *ocispec.Platform) []byte {
 }
 
 // lintText is how BuildKit says a finding: "Rule: text (line 3)".
-var lintText = regexp.MustCompile(`(?s)^([A-Za-z]+): (.*?)(?: \(line \d+\))?$`)
+var lintText = lazyregexp.New(`(?s)^([A-Za-z]+): (.*?)(?: \(line \d+\))?$`)
 
 // buildkit turns the checks of BuildKit into findings.
 func (s *scope) buildkit(res *lower.Result) {

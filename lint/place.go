@@ -2,12 +2,13 @@ package lint
 
 import (
 	"bytes"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
+
+	"github.com/strata-build/strata/internal/lazyregexp"
 )
 
 // A text is a file with the offsets of its lines.
@@ -106,7 +107,7 @@ func wordByte(b byte) bool {
 
 // ignoreComment silences rules at the line it stands on or above, or in all of
 // the target whose header that is. What follows the ids is for people.
-var ignoreComment = regexp.MustCompile(`strata:ignore=([A-Za-z0-9,-]+)`)
+var ignoreComment = lazyregexp.New(`strata:ignore=([A-Za-z0-9,-]+)`)
 
 // broken are findings that nothing silences: there is no build with them.
 var broken = []string{configProblem, dockerfileProblem, targetProblem}

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+
+	"github.com/strata-build/strata/internal/lazyregexp"
 )
 
 // installers are commands that fetch what a project depends on, by the tool.
@@ -86,10 +88,10 @@ func cached(c *instructions.RunCommand) bool {
 }
 
 var (
-	aptUpdate  = regexp.MustCompile(`\bapt(-get)?\s([^;&|\n]*\s)?update\b`)
-	aptInstall = regexp.MustCompile(`\bapt(-get)?\s([^;&|\n]*\s)?(install|upgrade|dist-upgrade|full-upgrade|build-dep)\b`)
-	aptClean   = regexp.MustCompile(`/var/lib/apt/lists|\bapt(-get)?\s+dist-clean\b`)
-	sudo       = regexp.MustCompile(`(^|[;&|(\n]|\b(then|do|else)\b)\s*sudo\s`)
+	aptUpdate  = lazyregexp.New(`\bapt(-get)?\s([^;&|\n]*\s)?update\b`)
+	aptInstall = lazyregexp.New(`\bapt(-get)?\s([^;&|\n]*\s)?(install|upgrade|dist-upgrade|full-upgrade|build-dep)\b`)
+	aptClean   = lazyregexp.New(`/var/lib/apt/lists|\bapt(-get)?\s+dist-clean\b`)
+	sudo       = lazyregexp.New(`(^|[;&|(\n]|\b(then|do|else)\b)\s*sudo\s`)
 )
 
 func aptUpdateAlone(s *scope, r *reporter) {

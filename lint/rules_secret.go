@@ -2,20 +2,20 @@ package lint
 
 import (
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 
 	"github.com/strata-build/strata/config"
+	"github.com/strata-build/strata/internal/lazyregexp"
 )
 
 // secretName is BuildKit's idea of a name that tells of a secret, and ours;
 // notSecret are words that make it harmless.
 var (
-	secretName = regexp.MustCompile(`(?i)(_|^)(api_?key|access_?key|auth|credentials?|key|passwd|password|passphrase|pword|secret|token)(_|$)`)
-	notSecret  = regexp.MustCompile(`(?i)(_|^)(public|file|path|dir|version|sock|url|uri|id|name|size|length|type|header|ttl|expiry|gpg)(_|$)`)
+	secretName = lazyregexp.New(`(?i)(_|^)(api_?key|access_?key|auth|credentials?|key|passwd|password|passphrase|pword|secret|token)(_|$)`)
+	notSecret  = lazyregexp.New(`(?i)(_|^)(public|file|path|dir|version|sock|url|uri|id|name|size|length|type|header|ttl|expiry|gpg)(_|$)`)
 )
 
 // tellsSecret reports whether a variable of this name may hold a secret.
@@ -26,18 +26,18 @@ func tellsSecret(name string) bool {
 // keys are texts that are keys wherever they stand.
 var keys = []struct {
 	what string
-	re   *regexp.Regexp
+	re   *lazyregexp.Regexp
 }{
-	{"an access key of AWS", regexp.MustCompile(`\b(AKIA|ASIA)[A-Z0-9]{16}\b`)},
+	{"an access key of AWS", lazyregexp.New(`\b(AKIA|ASIA)[A-Z0-9]{16}\b`)},
 	{"a private key", privateKey},
-	{"a token of GitHub", regexp.MustCompile(`\b(gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,})\b`)},
-	{"a token of GitLab", regexp.MustCompile(`\bglpat-[A-Za-z0-9_-]{20,}`)},
-	{"a token of Docker Hub", regexp.MustCompile(`\bdckr_pat_[A-Za-z0-9_-]{20,}`)},
-	{"a token of npm", regexp.MustCompile(`\bnpm_[A-Za-z0-9]{36}\b`)},
-	{"a token of Slack", regexp.MustCompile(`\bxox[abprs]-[A-Za-z0-9-]{10,}`)},
-	{"a key of Google", regexp.MustCompile(`\bAIza[A-Za-z0-9_-]{35}\b`)},
-	{"a key of Stripe", regexp.MustCompile(`\b[sr]k_live_[A-Za-z0-9]{20,}\b`)},
-	{"a password in a URL", regexp.MustCompile(`\b[a-z][a-z0-9+.-]*://[^/\s:@$"']+:[^/\s@$"'{}]+@`)},
+	{"a token of GitHub", lazyregexp.New(`\b(gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,})\b`)},
+	{"a token of GitLab", lazyregexp.New(`\bglpat-[A-Za-z0-9_-]{20,}`)},
+	{"a token of Docker Hub", lazyregexp.New(`\bdckr_pat_[A-Za-z0-9_-]{20,}`)},
+	{"a token of npm", lazyregexp.New(`\bnpm_[A-Za-z0-9]{36}\b`)},
+	{"a token of Slack", lazyregexp.New(`\bxox[abprs]-[A-Za-z0-9-]{10,}`)},
+	{"a key of Google", lazyregexp.New(`\bAIza[A-Za-z0-9_-]{35}\b`)},
+	{"a key of Stripe", lazyregexp.New(`\b[sr]k_live_[A-Za-z0-9]{20,}\b`)},
+	{"a password in a URL", lazyregexp.New(`\b[a-z][a-z0-9+.-]*://[^/\s:@$"']+:[^/\s@$"'{}]+@`)},
 }
 
 // keyIn finds a key in text.

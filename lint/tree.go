@@ -8,13 +8,14 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/patternmatcher"
 	"github.com/moby/patternmatcher/ignorefile"
+
+	"github.com/strata-build/strata/internal/lazyregexp"
 )
 
 // How much of a context is looked at, and from when on it is large.
@@ -143,7 +144,7 @@ func keyName(name string) bool {
 	return slices.Contains([]string{".pem", ".key", ".p8"}, path.Ext(name))
 }
 
-var privateKey = regexp.MustCompile(`-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----`)
+var privateKey = lazyregexp.New(`-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----`)
 
 func holdsKey(file string) bool {
 	f, err := os.Open(file)

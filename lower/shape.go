@@ -8,7 +8,6 @@ import (
 	"io"
 	"maps"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +16,8 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 	digest "github.com/opencontainers/go-digest"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/strata-build/strata/internal/lazyregexp"
 )
 
 // A Local is a directory and what of it an engine is sent: the include, exclude
@@ -194,7 +195,7 @@ func (s *shaper) local(src *pb.SourceOp, name string) (int, error) {
 	return n, nil
 }
 
-var commitID = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
+var commitID = lazyregexp.New(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
 
 // pinnedGit reports whether a git source names one commit.
 func pinnedGit(src *pb.SourceOp) bool {

@@ -4,11 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/solver/errdefs"
+
+	"github.com/strata-build/strata/internal/lazyregexp"
 )
 
 // A Source is a Dockerfile, or the step blocks or inline text that stand for
@@ -145,7 +146,7 @@ func errorLines(err error) (first, last int) {
 }
 
 // parseErrorLine is how BuildKit's parser says a line that we say better.
-var parseErrorLine = regexp.MustCompile(`dockerfile parse error on line \d+: `)
+var parseErrorLine = lazyregexp.New(`dockerfile parse error on line \d+: `)
 
 // clean drops the wrapping that tells of the machinery, not of the mistake.
 func clean(err error) error {

@@ -1,12 +1,13 @@
 package lower
 
 import (
-	"regexp"
 	"strings"
 
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/solver/pb"
 	digest "github.com/opencontainers/go-digest"
+
+	"github.com/strata-build/strata/internal/lazyregexp"
 )
 
 // vertices is a definition taken apart.
@@ -76,7 +77,7 @@ func (v *vertices) line(d digest.Digest) int {
 // A vertex of the Dockerfile front end is named "[build 2/4] RUN x",
 // "[linux/arm64 2/4] RUN x" or "[internal] load build context"
 // (frontend/dockerfile/dockerfile2llb, prefixCommand).
-var vertexName = regexp.MustCompile(`^\[([^\]]*?)\s*\d+/\d+\] (.*)$`)
+var vertexName = lazyregexp.New(`^\[([^\]]*?)\s*\d+/\d+\] (.*)$`)
 
 // ParseVertexName fills in what a vertex's name tells of a step.
 func ParseVertexName(name string) Step {

@@ -2,10 +2,11 @@ package report
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/strata-build/strata/internal/lazyregexp"
 )
 
 // Sanitize makes text from outside safe to print. Lines and tabs stay; every
@@ -51,9 +52,9 @@ func sanitizeLog(line string, color bool) string {
 
 var (
 	oneLine   = strings.NewReplacer("\r\n", " ", "\n", " ", "\t", " ")
-	eraseLine = regexp.MustCompile(`\x1b\[[012]?K`)
-	sgr       = regexp.MustCompile(`^\x1b\[[0-9;:]{0,64}m`)
-	sgrReset  = regexp.MustCompile(`^\x1b\[0*m`)
+	eraseLine = lazyregexp.New(`\x1b\[[012]?K`)
+	sgr       = lazyregexp.New(`^\x1b\[[0-9;:]{0,64}m`)
+	sgrReset  = lazyregexp.New(`^\x1b\[0*m`)
 )
 
 const reset = "\x1b[0m"
@@ -127,8 +128,8 @@ func plainASCII(s string) bool {
 // Log readers of CI systems act on lines that start with "::" (GitHub, Gitea)
 // and on "##vso[", "##[" and "##teamcity[" anywhere.
 var (
-	leadingCommand = regexp.MustCompile(`^((?:[\s\p{Z}]|\x1b\[[0-9;:]*m)*:):`)
-	hashCommand    = regexp.MustCompile(`#(#[A-Za-z]*\[)`)
+	leadingCommand = lazyregexp.New(`^((?:[\s\p{Z}]|\x1b\[[0-9;:]*m)*:):`)
+	hashCommand    = lazyregexp.New(`#(#[A-Za-z]*\[)`)
 )
 
 // defuse puts a space into what a CI system would take for a command, so that

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io"
 	"reflect"
-	"regexp"
 	"strings"
 	"text/template"
 	"time"
 
 	"github.com/strata-build/strata/history"
+	"github.com/strata-build/strata/internal/lazyregexp"
 )
 
 // historyTemplate prints a record through the user's template.
@@ -60,7 +60,7 @@ func defuseLines(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-var unknownField = regexp.MustCompile(`can't evaluate field (\w+) in type (?:\*?history\.)(\w+)`)
+var unknownField = lazyregexp.New(`can't evaluate field (\w+) in type (?:\*?history\.)(\w+)`)
 
 // templateError says which fields there are if one was named that is not.
 func templateError(err error) error {

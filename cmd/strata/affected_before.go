@@ -5,18 +5,18 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/strata-build/strata/config"
+	"github.com/strata-build/strata/internal/lazyregexp"
 	"github.com/strata-build/strata/lower"
 	"github.com/strata-build/strata/plan"
 )
 
 // outsideWords are what a build file must hold for its targets to depend on more
 // than the build files, Dockerfiles and variables: files that it reads, and git.
-var outsideWords = regexp.MustCompile(`\bgit\.|\b(file|filebase64|fileset|fileexists|templatefile)\(|\benv_file\b`)
+var outsideWords = lazyregexp.New(`\bgit\.|\b(file|filebase64|fileset|fileexists|templatefile)\(|\benv_file\b`)
 
 // definesAnew reports whether a change may touch what targets are made of beside
 // the files that their steps read. If so, the targets are looked at as they were.

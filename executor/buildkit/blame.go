@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 
 	"github.com/strata-build/strata/config"
 	"github.com/strata-build/strata/executor"
+	"github.com/strata-build/strata/internal/lazyregexp"
 	"github.com/strata-build/strata/lower"
 )
 
@@ -97,9 +97,9 @@ func (b *Builder) blame(t *config.Target, r *lower.Result, err error) error {
 // What the engine's pulls and pushes say when a registry refuses or is not
 // there (containerd core/remotes/docker, BuildKit util/push).
 var (
-	registryText = regexp.MustCompile(`failed to push |failed to authorize|unexpected status from (HEAD|GET|PUT|POST|PATCH) request|failed to do request|failed to copy: httpReadSeeker|failed to resolve source metadata`)
-	policyText   = regexp.MustCompile(`denied by policy|not allowed by policy`)
-	loginText    = regexp.MustCompile(`401|403|[Uu]nauthorized|[Dd]enied|insufficient_scope|failed to authorize`)
+	registryText = lazyregexp.New(`failed to push |failed to authorize|unexpected status from (HEAD|GET|PUT|POST|PATCH) request|failed to do request|failed to copy: httpReadSeeker|failed to resolve source metadata`)
+	policyText   = lazyregexp.New(`denied by policy|not allowed by policy`)
+	loginText    = lazyregexp.New(`401|403|[Uu]nauthorized|[Dd]enied|insufficient_scope|failed to authorize`)
 )
 
 // registryFailure reports whether err is about a registry. The failure of a
@@ -143,8 +143,8 @@ func messageOf(err error) string {
 
 // What BuildKit says at length, as solver/llbsolver and its ops word it.
 var (
-	exitText    = regexp.MustCompile(`(?s)^process ".*" did not complete successfully: exit code: (\d+)$`)
-	missingText = regexp.MustCompile(`^(?:failed to compute cache key: )?failed to calculate checksum of ref [^ ]+: "(.*)": not found$`)
+	exitText    = lazyregexp.New(`(?s)^process ".*" did not complete successfully: exit code: (\d+)$`)
+	missingText = lazyregexp.New(`^(?:failed to compute cache key: )?failed to calculate checksum of ref [^ ]+: "(.*)": not found$`)
 )
 
 // plainly says BuildKit's message in few words.
