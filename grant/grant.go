@@ -19,6 +19,7 @@ import (
 
 	"github.com/strata-build/strata/config"
 	"github.com/strata-build/strata/graph"
+	"github.com/strata-build/strata/internal/realpath"
 )
 
 // Grants are what the command line allows.
@@ -32,7 +33,8 @@ type Grants struct {
 
 // Parse reads --allow values. dir is granted for reading and writing.
 func Parse(dir string, allow []string) (*Grants, error) {
-	g := &Grants{read: []string{resolve(dir)}, write: []string{resolve(dir)}}
+	real := resolve(&realpath.Resolver{}, dir)
+	g := &Grants{read: []string{real}, write: []string{real}}
 	var errs []error
 	for _, a := range allow {
 		if err := g.add(dir, a); err != nil {
@@ -75,7 +77,7 @@ func (g *Grants) add(dir, allow string) error {
 		return fmt.Errorf("--allow %s needs a path: %s=PATH", key, key)
 	}
 	if value != "*" {
-		value = resolve(absolute(dir, value))
+		value = resolve(&realpath.Resolver{}, absolute(dir, value))
 	}
 	if key != "fs.write" {
 		g.read = append(g.read, value)
@@ -171,6 +173,7 @@ type checker struct {
 	grants *Grants
 	dir    string
 	denied []Request
+	real   realpath.Resolver
 }
 
 func (c *checker) target(t *config.Target) {
@@ -247,7 +250,7 @@ func (c *checker) dockerfile(t *config.Target) {
 }
 
 func (c *checker) path(t *config.Target, attr, path string, write bool) {
-	full := resolve(absolute(c.dir, strings.TrimPrefix(path, "cwd://")))
+	full := resolve(&c.real, absolute(c.dir, strings.TrimPrefix(path, "cwd://")))
 	granted, verb, key := c.grants.read, "read ", "fs.read="
 	if write {
 		granted, verb, key = c.grants.write, "write ", "fs.write="
@@ -291,14 +294,14 @@ func absolute(dir, p string) string {
 
 // resolve follows symlinks. What does not exist yet is resolved by its nearest
 // parent that does, so that a link cannot lead a new file elsewhere.
-func resolve(p string) string {
+func resolve(r *realpath.Resolver, p string) string {
 	abs, err := filepath.Abs(p)
 	if err != nil {
 		return p
 	}
 	rest := ""
 	for at := abs; ; at = filepath.Dir(at) {
-		real, err := filepath.EvalSymlinks(at)
+		real, err := r.Resolve(at)
 		if err == nil {
 			return filepath.Join(real, rest)
 		}

@@ -4,13 +4,14 @@ import (
 	"cmp"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/strata-build/strata/internal/realpath"
 )
 
 // A lister reads each directory and looks at each entry at most once, for all
@@ -20,6 +21,7 @@ type lister struct {
 	mu      sync.Mutex
 	folders map[string]*folder // by absolute path
 	roots   map[string]string  // by Set.Dir, what it is without links
+	real    realpath.Resolver
 }
 
 // counts are what was asked of the disk, for tests.
@@ -61,7 +63,7 @@ func (l *lister) root(dir string) (string, error) {
 	if ok {
 		return root, nil
 	}
-	root, err := filepath.EvalSymlinks(dir)
+	root, err := l.real.Resolve(dir)
 	if err != nil {
 		return "", explain(dir, err)
 	}
