@@ -1,6 +1,7 @@
 package lower
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -43,16 +44,17 @@ func newBaseImage(ref string, opt sourceresolver.Opt, d digest.Digest, config []
 // pinned reports whether the reference itself names the digest.
 func (b BaseImage) pinned() bool { return strings.HasSuffix(b.Ref, "@"+b.Digest.String()) }
 
-// uniqueImages has each reference once, with what it is on all platforms.
+// uniqueImages has each image once, with what it is on all platforms.
 func uniqueImages(list []BaseImage) []BaseImage {
 	list = slices.Clone(list)
 	slices.SortFunc(list, func(a, b BaseImage) int {
-		return strings.Compare(a.Ref+" "+a.platform+" "+a.Content, b.Ref+" "+b.platform+" "+b.Content)
+		return cmp.Or(strings.Compare(a.Ref, b.Ref), strings.Compare(string(a.Digest), string(b.Digest)),
+			strings.Compare(a.platform, b.platform), strings.Compare(a.Content, b.Content))
 	})
 	var out []BaseImage
 	for _, img := range slices.Compact(list) {
 		last := len(out) - 1
-		if last < 0 || out[last].Ref != img.Ref {
+		if last < 0 || out[last].Ref != img.Ref || out[last].Digest != img.Digest {
 			out = append(out, BaseImage{Ref: img.Ref, Digest: img.Digest, Content: img.Content})
 			continue
 		}
