@@ -195,7 +195,7 @@ func (s *solve) exportLayers(ctx context.Context, def *llb.Definition, to client
 	resp, err := s.b.Client.Solve(ctx, marked(def, false), client.SolveOpt{
 		LocalMounts:         mounts,
 		OCIStores:           maps.Clone(s.r.Stores),
-		SharedKey:           "strata",
+		SharedKey:           sharedKey,
 		CacheImports:        s.imports,
 		CacheExports:        []client.CacheOptionsEntry{to},
 		Session:             append([]session.Attachable(nil), s.plan.session...),

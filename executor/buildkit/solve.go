@@ -2,7 +2,9 @@ package buildkit
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -113,7 +115,7 @@ func (s *solve) run(ctx context.Context) (*client.SolveResponse, error) {
 		Exports:             s.plan.exports.entries,
 		LocalMounts:         mounts,
 		OCIStores:           maps.Clone(s.r.Stores),
-		SharedKey:           "strata",
+		SharedKey:           s.sharedKey(),
 		CacheImports:        s.imports,
 		CacheExports:        s.plan.cacheTo,
 		Session:             append([]session.Attachable(nil), s.plan.session...),
@@ -146,6 +148,27 @@ func (s *solve) run(ctx context.Context) (*client.SolveResponse, error) {
 	resp, err := s.b.Client.Build(ctx, opt, "strata", s.build, status)
 	return resp, errors.Join(err, group.Wait())
 }
+
+// sharedKey is part of the name of the engine's copies of directories. Those that
+// were lowered here have the directory and its generation in their own names; the
+// engine's front end calls all directories alike.
+func (s *solve) sharedKey() string {
+	if !s.inEngine() {
+		return sharedKey
+	}
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(s.r.Request.Locals)) {
+		dir := s.r.Request.Locals[name]
+		fmt.Fprintf(h, "%q %q", name, dir)
+		if s.b.Lower.Generation != nil {
+			fmt.Fprintf(h, " %s", s.b.Lower.Generation(dir))
+		}
+	}
+	return sharedKey + "-" + hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// sharedKey is the part that all solves have in common.
+const sharedKey = "strata"
 
 // noteRefs learns the size of the result's layers and asks for no further
 // export. It has to ask now, while the engine holds the result: a record that
