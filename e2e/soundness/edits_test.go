@@ -74,6 +74,14 @@ var edits = []edit{
 		t.Labels["own"] = fmt.Sprint(p.unique())
 		return t.Name, nil
 	}},
+	{"provenance", 1, func(p *project) (string, error) {
+		t := p.target()
+		if t.Kind != "registry" {
+			return "", errSkip
+		}
+		t.Provenance = !t.Provenance
+		return t.Name, nil
+	}},
 	{"tag", 4, func(p *project) (string, error) {
 		t := p.target()
 		t.Tag = fmt.Sprint(p.unique())

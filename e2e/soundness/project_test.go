@@ -46,6 +46,7 @@ type target struct {
 	Steps         bool // in the build file, not in a Dockerfile
 	Matrix        bool
 	Platforms     bool   // two of them
+	Provenance    bool   // an attestation, for which the engine's own front end reads the Dockerfile
 	Ignore        string // .dockerignore, "" if there is none
 	OwnIgnore     string // Dockerfile.dockerignore
 }
@@ -129,6 +130,7 @@ func (p *project) newTarget(i int) *target {
 	case p.likely(10):
 		t.From = "shared"
 	}
+	t.Provenance = t.Kind == "registry" && p.likely(35)
 	t.Platforms = t.From == "scratch" && t.Kind == "oci" && p.likely(50)
 	if i > 0 && p.likely(30) {
 		if parent := p.Targets[p.rng.IntN(i)]; !parent.Matrix && parent.Name != t.From && !t.Platforms {
@@ -384,6 +386,9 @@ func (p *project) writeTarget(line func(string, ...any), t *target) {
 	line("  context = %q", t.Context)
 	if t.Platforms {
 		line("  platforms = [\"linux/amd64\", \"linux/arm64\"]")
+	}
+	if t.Provenance {
+		line("  attest = [\"type=provenance,mode=min\"]")
 	}
 	if !t.Steps {
 		line("  dockerfile = %q", t.dockerfile())
