@@ -184,7 +184,7 @@ func requestHash(req *Request) string {
 
 // memoVersion changes when a brief, or what lowering makes of the same input,
 // does.
-const memoVersion = "7 buildkit 0.34.2"
+const memoVersion = "8 buildkit 0.34.2"
 
 // key names all that a brief is made from, but for files and images; these are
 // noted in the brief.
