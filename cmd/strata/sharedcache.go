@@ -93,7 +93,7 @@ func verified(block *config.CacheBlock, i int) bool {
 
 // probe looks for a reference of the layer cache.
 func (p *planning) probe(ctx context.Context, ref string) (cache.Found, bool, error) {
-	m, found, err := p.client.HeadDigest(ctx, ref)
+	m, found, err := p.client.HeadDigest(p.probing.Context(ctx), ref)
 	return cache.Found{Digest: digest.Digest(m.Digest), Size: m.Size}, found, err
 }
 
