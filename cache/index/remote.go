@@ -204,15 +204,16 @@ func (r *Remote) Latest(scope, target string) (Entry, bool) {
 	return Entry{}, false
 }
 
-// ScopeOf names the scope that an entry of this index was found in, "" if it
-// is none of it.
-func (r *Remote) ScopeOf(fp Fingerprint) string {
+// FoundIn is the scope that an entry of this index was found in; not ok if it is
+// none of it.
+func (r *Remote) FoundIn(fp Fingerprint) (s Scope, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if at, ok := r.own[fp]; ok {
-		return at.scope.Name
+	at, ok := r.own[fp]
+	if !ok {
+		return Scope{}, false
 	}
-	return ""
+	return at.scope.Scope, true
 }
 
 // Detail returns the detail of an entry that this index returned, if it is
