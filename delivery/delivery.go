@@ -50,6 +50,8 @@ type Places struct {
 	Dir      string // that paths are relative to
 	Project  string // of images in Store
 	Registry Registry
+	// Patience is that with which registries are asked for tags; nil is all of it.
+	Patience *registry.Patience
 	Store    *store.Store
 	// Blob reads what was kept with an entry as one of its trees.
 	Blob   func(ctx context.Context, e index.Entry, digest string) ([]byte, bool)
@@ -170,6 +172,7 @@ func (p *Places) checkRegistry(ctx context.Context, w want, entry index.Entry) (
 	if p.Registry == nil {
 		return plan.Missing, []plan.Reason{{Kind: plan.KindUnknown, Path: "the registry was not asked"}}, nil
 	}
+	ctx = p.Patience.Context(ctx)
 	state := plan.There
 	var reasons []plan.Reason
 	for _, tag := range w.tags {

@@ -104,6 +104,7 @@ func port(ts *testscript.TestScript, neg bool, args []string) {
 // registry is the script command for the registry at $REGISTRY_HOST:
 //
 //	registry count PATTERN N         fails unless N requests matched PATTERN
+//	registry atmost PATTERN N        fails if more did
 //	registry fault PATTERN N STATUS  answers the next N such requests with STATUS, all if N is 0
 //	registry login USER PASSWORD     asks for this account from now on
 //	registry down                    closes the port, for good
@@ -114,12 +115,16 @@ func port(ts *testscript.TestScript, neg bool, args []string) {
 func registry(ts *testscript.TestScript, neg bool, args []string) {
 	r := ts.Value(registryKey{}).(*testkit.Registry)
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: registry count|down|fault|heal|login|forget")
+		ts.Fatalf("usage: registry atmost|count|down|fault|heal|login|forget")
 	}
 	switch verb, args := args[0], args[1:]; {
 	case verb == "count" && len(args) == 2:
 		if n := r.Count(args[0]); n != number(ts, args[1]) {
 			ts.Fatalf("%d requests matched %s, not %s: %v", n, args[0], args[1], r.Requests())
+		}
+	case verb == "atmost" && len(args) == 2:
+		if n := r.Count(args[0]); n > number(ts, args[1]) {
+			ts.Fatalf("%d requests matched %s, more than %s: %v", n, args[0], args[1], r.Requests())
 		}
 	case verb == "fault" && len(args) == 3:
 		r.Inject(testkit.Status(args[0], number(ts, args[1]), number(ts, args[2])))

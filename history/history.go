@@ -6,8 +6,13 @@ package history
 
 import "time"
 
-// Schema is the version of the JSON form of a Record.
-const Schema = 1
+// Schema is the version of the JSON form of a Record. In version 1, which is read
+// too, SharedWith had all targets and SharedCount was not there.
+const Schema = 2
+
+// MaxShared is how many targets a Layer names that share it. All targets of a run
+// may share their base: the records of a thousand of them would name a million.
+const MaxShared = 10
 
 // A Record is one build of one target, or one image read from a registry, an
 // archive or the local store. Its JSON form is public: see docs.
@@ -57,5 +62,11 @@ type Layer struct {
 	State      LayerState    `json:"state,omitempty"`
 	Empty      bool          `json:"empty,omitempty"`      // changes the image config only, of the base too
 	Digest     string        `json:"digest,omitempty"`     // of the compressed layer; "" for config or unknown
-	SharedWith []string      `json:"sharedWith,omitempty"` // other targets of the run that contain it
+	SharedWith []string      `json:"sharedWith,omitempty"` // other targets of the run that contain it, the first MaxShared in graph order
+
+	SharedCount int `json:"sharedCount,omitempty"` // how many other targets contain it
 }
+
+// Sharers is how many other targets contain the layer, whatever version of Schema
+// tells of it.
+func (l Layer) Sharers() int { return max(l.SharedCount, len(l.SharedWith)) }

@@ -150,13 +150,30 @@ func readRecord(path, project string) (Record, error) {
 	if err := json.Unmarshal(data, &file); err != nil {
 		return Record{}, err
 	}
-	if file.Record.Schema != Schema {
-		return Record{}, fmt.Errorf("its schema is %d and not %d", file.Record.Schema, Schema)
+	if err := file.Record.check(); err != nil {
+		return Record{}, err
 	}
 	if file.Project != project {
 		return Record{}, fmt.Errorf("it belongs to %s", file.Project)
 	}
 	return file.Record, nil
+}
+
+// Parse reads the JSON form of a record.
+func Parse(data []byte) (Record, error) {
+	var rec Record
+	if err := json.Unmarshal(data, &rec); err != nil {
+		return Record{}, err
+	}
+	return rec, rec.check()
+}
+
+// check refuses what another program may mean by its words.
+func (rec *Record) check() error {
+	if s := rec.Schema; s < 1 || s > Schema {
+		return fmt.Errorf("its schema is %d, and not one from 1 to %d", s, Schema)
+	}
+	return nil
 }
 
 func (r *Records) project(project string) string {

@@ -81,6 +81,21 @@ func TestRecords(t *testing.T) {
 	}
 }
 
+// A record of version 1 lists all targets that share a layer.
+func TestRecordsOfVersion1(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "records")
+	r := history.OpenRecords(dir, silent(t))
+	if err := r.Save("/p", record("app")); err != nil {
+		t.Fatal(err)
+	}
+	save(t, recordPath(t, dir), []byte(`{"project":"/p","record":{"schema":1,"target":"app","images":[{"platform":"linux/amd64","size":7,"sizeKind":"disk",`+
+		`"layers":[{"createdBy":"RUN x","size":7,"sharedWith":["a","b"]},{"createdBy":"RUN y","size":0}]}]}}`))
+	rec, ok := r.Latest("/p", "app")
+	if !ok || rec.Images[0].Layers[0].Sharers() != 2 || rec.Images[0].Layers[1].Sharers() != 0 {
+		t.Errorf("got %+v, %t", rec, ok)
+	}
+}
+
 func TestRecordsDir(t *testing.T) {
 	for want, env := range map[string]map[string]string{
 		"/s/strata/records":               {"XDG_STATE_HOME": "/s", "HOME": "/h"},
@@ -124,7 +139,8 @@ func TestDamagedRecords(t *testing.T) {
 	}
 	for _, bad := range []string{
 		strings.Repeat("\x00", 4096), "null", "[]", `{"project":"/p"}`,
-		strings.Replace(string(whole), `"schema":1`, `"schema":2`, 1),
+		strings.Replace(string(whole), `"schema":2`, `"schema":3`, 1),
+		strings.Replace(string(whole), `"schema":2`, `"schema":0`, 1),
 		strings.Replace(string(whole), `"project":"/p"`, `"project":"/q"`, 1),
 	} {
 		save(t, path, []byte(bad))

@@ -16,13 +16,26 @@ import (
 // the part that a RUN mounts. Links are not followed.
 type Selection struct {
 	Local Local
-	Src   string // path or pattern from the directory, "" is all of it
+	// Src is a path or pattern from the directory: "" is all of it, and one with a
+	// slash at its end what is in that directory.
+	Src string
+}
+
+// A taken is what an op takes of its input.
+//
+// A COPY or ADD puts what is in a directory into its destination. That is there
+// already, or is made with a mode of its own, before the directory is looked at
+// (fsutil's copy, prepareTargetDir): nothing of the directory itself but its times
+// gets into the image. BuildKit's cache looks at it all the same.
+type taken struct {
+	src      string // as in Use
+	contents bool
 }
 
 // Matches reports whether the step reads file, a slash-separated path from the
 // directory.
 func (s Selection) Matches(file string) bool {
-	if s.Src == "" || file == s.Src || strings.HasPrefix(file, s.Src+"/") {
+	if s.Src == "" || file == s.Src || strings.HasPrefix(file, strings.TrimSuffix(s.Src, "/")+"/") {
 		return true
 	}
 	if !strings.ContainsAny(s.Src, `*?[\`) {
@@ -80,34 +93,34 @@ func (r *Result) selections(v *vertices, op *pb.Op) []Selection {
 		if _, err := s.local(src.CloneVT(), strings.TrimPrefix(src.Identifier, "local://")); err != nil {
 			continue
 		}
-		for _, p := range paths(op, int64(i)) {
-			out = append(out, Selection{s.locals[0], p})
+		for _, t := range takings(op, int64(i)) {
+			out = append(out, Selection{s.locals[0], t.src})
 		}
 	}
 	return out
 }
 
-// paths are what op takes of its input.
-func paths(op *pb.Op, input int64) []string {
-	var out []string
+// takings are what op takes of its input.
+func takings(op *pb.Op, input int64) []taken {
+	var out []taken
 	switch o := op.Op.(type) {
 	case *pb.Op_File:
 		for _, a := range o.File.Actions {
 			if c := a.GetCopy(); c != nil && a.SecondaryInput == input {
-				out = append(out, relative(c.Src))
+				out = append(out, taken{relative(c.Src), c.DirCopyContents})
 			}
 			if a.Input == input { // files are put on top of it
-				out = append(out, "")
+				out = append(out, taken{})
 			}
 		}
 	case *pb.Op_Exec:
 		for _, m := range o.Exec.Mounts {
 			if m.Input == input {
-				out = append(out, relative(m.Selector))
+				out = append(out, taken{src: relative(m.Selector)})
 			}
 		}
 	default:
-		out = append(out, "")
+		out = append(out, taken{})
 	}
 	return out
 }

@@ -34,6 +34,9 @@ type Local struct {
 type Use struct {
 	Local int    `json:"local"`         // index into Brief.Locals
 	Src   string `json:"src,omitempty"` // path or pattern from the directory, "" is all of it
+	// Contents says that of a directory what is in it is taken and the directory
+	// itself, with its mode and extended attributes, is not: see [taken].
+	Contents bool `json:"contents,omitempty"`
 	// Inherited says that a needed target does, not the target itself.
 	Inherited bool `json:"inherited,omitempty"`
 }
@@ -160,8 +163,8 @@ func (s *shaper) noteUses(d string, op *pb.Op) {
 		if !ok {
 			continue
 		}
-		for _, p := range paths(op, int64(i)) {
-			if u := (Use{n, p, s.parents[digest.Digest(d)]}); !s.used[u] {
+		for _, t := range takings(op, int64(i)) {
+			if u := (Use{n, t.src, t.contents, s.parents[digest.Digest(d)]}); !s.used[u] {
 				s.used[u] = true
 				s.uses = append(s.uses, u)
 			}

@@ -126,23 +126,27 @@ func TestShape(t *testing.T) {
 	}
 }
 
+// TestUses writes a slash after what is taken without its own directory.
 func TestUses(t *testing.T) {
 	for copies, want := range map[string]string{
-		"COPY a /":                  "a",
-		"COPY a b/ /x/":             "a,b",
-		"COPY . /":                  ".",
-		"COPY ./a/../b /":           "b",
-		"COPY --parents a/b /":      ".",
-		"COPY --exclude=*.md a /":   "a",
-		"COPY *.go /":               "*.go",
-		"ADD a /":                   "a",
+		"COPY a /":                  "a/",
+		"COPY a b/ /x/":             "a/,b/",
+		"COPY . /":                  "./",
+		"COPY ./a/../b /":           "b/",
+		"COPY --parents a/b /":      "./",
+		"COPY --parents a/./b /":    "a/",
+		"COPY --exclude=*.md a /":   "a/",
+		"COPY --chmod=600 a /":      "a/",
+		"COPY *.go /":               "*.go/",
+		"ADD a /":                   "a/",
 		"COPY <<EOF /x\nhello\nEOF": "",
-		"COPY --from=ctx a /":       "ctx:a",
+		"COPY --from=ctx a /":       "ctx:a/",
 		"RUN --mount=type=bind,source=a,target=/c x":    "a",
 		"RUN --mount=type=bind,from=ctx,target=/c x":    "ctx:.",
 		"RUN --mount=type=bind,from=ctx,rw,target=/c x": "ctx:.",
 		"RUN --mount=type=cache,target=/c x":            "",
-		"COPY a /\nCOPY a /b\nCOPY --link a /":          "a",
+		"COPY a /\nCOPY a /b\nCOPY --link a /":          "a/",
+		"COPY a /\nRUN --mount=source=a,target=/c x":    "a/,a",
 	} {
 		dir := tree(t, map[string]string{"Dockerfile": "FROM alpine\n" + copies + "\n", "ctx/a": ""})
 		b := briefs(t, dir, nil, &config.Target{Name: "app", Context: ".", Contexts: map[string]string{"ctx": "ctx"}})["app"]
@@ -151,6 +155,9 @@ func TestUses(t *testing.T) {
 			src := u.Src
 			if src == "" {
 				src = "."
+			}
+			if u.Contents {
+				src += "/"
 			}
 			if b.Locals[u.Local].Dir != dir {
 				src = "ctx:" + src
@@ -168,6 +175,7 @@ func TestSelectionMatches(t *testing.T) {
 		"":        "a a/b .x",
 		"a":       "a a/b a/b/c | ab b/a a.go",
 		"a/b":     "a/b a/b/c | a a/bc b",
+		"a/":      "a/b a/b/c | a ab b/a",
 		"*":       "a a/b a.go/x |",
 		"*.go":    "a.go a.go/x | a a/b.go .gob",
 		"a/*.go":  "a/b.go a/b.go/c | b.go a/b/c.go a",

@@ -205,7 +205,7 @@ func (e *effects) taken(ctx context.Context, b *lower.Brief, file string) (mine 
 			continue
 		}
 		set := setOf(b.Locals[u.Local])
-		takes, err := e.takes(ctx, set, u.Src, rel)
+		takes, err := e.takes(ctx, set, u, rel)
 		if err == nil && !takes {
 			takes, err = e.took(set, u.Src, rel, file)
 		}
@@ -223,19 +223,19 @@ func (e *effects) taken(ctx context.Context, b *lower.Brief, file string) (mine 
 
 // takes reports whether a use of a set takes the file at rel, by the rules of
 // [Planner.selected].
-func (e *effects) takes(ctx context.Context, set files.Set, src, rel string) (bool, error) {
+func (e *effects) takes(ctx context.Context, set files.Set, u lower.Use, rel string) (bool, error) {
 	read, err := e.match(set, rel)
 	if !read || err != nil {
 		return false, err
 	}
-	if src == "" || (lower.Selection{Src: src}).Matches(rel) || mayLead(rel, src) {
+	if u.Src == "" || (lower.Selection{Src: u.Src}).Matches(rel) || mayLead(rel, u.Src) {
 		return true, nil
 	}
 	list, err := e.p.Files.List(ctx, set)
 	if err != nil {
 		return false, err
 	}
-	selections := expand(list, src)
+	selections := expand(list, u)
 	return selections == nil || len(matching([]files.File{{Path: rel}}, selections)) > 0, nil
 }
 

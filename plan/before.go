@@ -170,7 +170,7 @@ func useKeys(b *lower.Brief, inherited bool) []string {
 	for _, u := range b.Uses {
 		if !u.Inherited || inherited {
 			l := b.Locals[u.Local]
-			out = append(out, fmt.Sprintf("%v %q %q %q %q %q", u.Inherited, u.Src, l.Dir, l.Include, l.Exclude, l.Follow))
+			out = append(out, fmt.Sprintf("%v %q %v %q %q %q %q", u.Inherited, u.Src, u.Contents, l.Dir, l.Include, l.Exclude, l.Follow))
 		}
 	}
 	slices.Sort(out)
@@ -193,7 +193,7 @@ func (e *effects) takenFiles(ctx context.Context, b *lower.Brief, inherited bool
 			}
 			continue // it was there before
 		}
-		if selections := expand(list, u.Src); u.Src != "" && selections != nil {
+		if selections := expand(list, u); u.Src != "" && selections != nil {
 			list = matching(list, selections)
 		}
 		for _, f := range list {

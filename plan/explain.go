@@ -62,7 +62,7 @@ func (p *Planner) list(ctx context.Context, t *Target) error {
 		if err != nil {
 			return err
 		}
-		tree.Files = matching(list, tree.Uses)
+		tree.Files = matching(list, withDirs(tree.Uses))
 		tree.own = matching(list, tree.Own)
 		tree.Listing = files.Encode(tree.own)
 		for j, in := range t.Inputs {

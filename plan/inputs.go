@@ -22,10 +22,10 @@ type Tree struct {
 	Set  files.Set
 	Name string // relative to the project, for people
 	Tree *files.Tree
-	Uses []string // what is taken of it, as lower.Selection.Src with links followed; all of it if one is ""
+	Uses []string // what is taken of it, see [expand]; all of it if one is ""
 	Own  []string // of these, what the target itself takes and not one it needs
 
-	// Files is what Uses take, and Listing what Own does, in the form to keep.
+	// Files is what the engine's cache looks at, and Listing what Own takes, in the form to keep.
 	// They are there for targets that are solved.
 	Files   []files.File
 	Listing []byte
@@ -66,7 +66,7 @@ func (p *Planner) examine(ctx context.Context, t *config.Target) *subject {
 	}
 	for _, u := range s.brief.Uses {
 		tree := &s.trees[u.Local]
-		d, selections, err := p.selected(ctx, tree, u.Src)
+		d, selections, err := p.selected(ctx, tree, u)
 		if err != nil {
 			s.err = p.fileError(t, s.brief.Locals[u.Local], err)
 			return s

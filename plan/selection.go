@@ -20,15 +20,15 @@ type Memo interface {
 	Store(key string, value []byte)
 }
 
-// selected is the digest of what src takes of a set of files, and the selections
-// of the set that this is: more than src if links lead elsewhere, "" if it is all.
-// It is found anew only when the set has changed.
-func (p *Planner) selected(ctx context.Context, t *Tree, src string) (string, []string, error) {
+// selected is the digest of what u takes of a set of files, and the selections
+// of the set that this is, see [expand]; "" if it is all. It is found anew only
+// when the set has changed.
+func (p *Planner) selected(ctx context.Context, t *Tree, u lower.Use) (string, []string, error) {
 	whole := t.Tree.Digest.String()
-	if src == "" {
+	if u.Src == "" {
 		return whole, []string{""}, nil
 	}
-	key := "selection 2 " + t.Set.Dir + "\x00" + t.Name + "\x00" + src
+	key := fmt.Sprintf("selection 3 %s\x00%s\x00%s\x00%t", t.Set.Dir, t.Name, u.Src, u.Contents)
 	if p.Memo != nil {
 		if v, ok := p.Memo.Load(key); ok {
 			if kept := strings.Split(string(v), "\x00"); len(kept) > 2 && kept[0] == whole {
@@ -41,7 +41,7 @@ func (p *Planner) selected(ctx context.Context, t *Tree, src string) (string, []
 		return "", nil, err
 	}
 	d, selections := whole, []string{""}
-	if all := expand(list, src); all != nil {
+	if all := expand(list, u); all != nil {
 		d, selections = digestOf(matching(list, all)), all
 	}
 	if p.Memo != nil {
@@ -61,18 +61,18 @@ func digestOf(list []files.File) string {
 // maxLinks is how many links are followed, as in Linux (path_resolution(7)).
 const maxLinks = 40
 
-// expand lists the selections that src is when links are followed as the engine
-// follows them: those on the way, and where the last one leads. It is nil if that
-// can not be told, or nothing is there: then the whole set has to count.
-func expand(list []files.File, src string) []string {
-	parts := strings.Split(src, "/")
+// expand lists the selections that u is when links are followed as the engine
+// follows them: those on the way, and where the last one leads. A directory of
+// which only the contents are taken has a slash at its end. It is nil if that can
+// not be told, or nothing is there: then the whole set has to count.
+func expand(list []files.File, u lower.Use) []string {
+	parts := strings.Split(u.Src, "/")
 	wild := slices.IndexFunc(parts, func(s string) bool { return strings.ContainsAny(s, `*?[\`) })
 	if wild < 0 {
 		wild = len(parts)
 	}
 	at, out := "", []string(nil)
 	for rest, links := parts[:wild], 0; len(rest) > 0; {
-		var f files.File
 		if rest[0] == "" || rest[0] == "." || rest[0] == ".." {
 			if rest[0] == ".." {
 				at = strings.TrimPrefix(path.Dir("/"+at), "/")
@@ -81,11 +81,11 @@ func expand(list []files.File, src string) []string {
 			continue
 		}
 		next := path.Join(at, rest[0])
-		i, found := slices.BinarySearchFunc(list, next, func(f files.File, p string) int { return strings.Compare(f.Path, p) })
+		f, found := entry(list, next)
 		if !found {
 			return nil
 		}
-		if f = list[i]; !isLink(f) {
+		if !isLink(f) {
 			at, rest = next, rest[1:]
 			continue
 		}
@@ -102,6 +102,9 @@ func expand(list []files.File, src string) []string {
 		if at == "" {
 			return nil
 		}
+		if f, _ := entry(list, at); u.Contents && fs.FileMode(f.Mode).IsDir() {
+			at += "/"
+		}
 		return append(out, at)
 	}
 	pattern := path.Join(append([]string{at}, parts[wild:]...)...)
@@ -109,6 +112,15 @@ func expand(list []files.File, src string) []string {
 		return nil
 	}
 	return append(out, pattern)
+}
+
+// entry finds a path in a sorted list.
+func entry(list []files.File, name string) (files.File, bool) {
+	i, found := slices.BinarySearchFunc(list, name, func(f files.File, p string) int { return strings.Compare(f.Path, p) })
+	if !found {
+		return files.File{}, false
+	}
+	return list[i], true
 }
 
 // straight reports whether a pattern matches something, and nothing by a link.
@@ -129,6 +141,16 @@ func matching(list []files.File, selections []string) []files.File {
 	return slices.DeleteFunc(slices.Clone(list), func(f files.File) bool {
 		return !slices.ContainsFunc(selections, func(src string) bool { return lower.Selection{Src: src}.Matches(f.Path) })
 	})
+}
+
+// withDirs are selections with the directories themselves of which only the contents
+// are taken: BuildKit's cache looks at these too.
+func withDirs(selections []string) []string {
+	out := slices.Clone(selections)
+	for i, src := range out {
+		out[i] = strings.TrimSuffix(src, "/")
+	}
+	return out
 }
 
 func isLink(f files.File) bool { return fs.FileMode(f.Mode)&fs.ModeSymlink != 0 || f.Link != "" }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/strata-build/strata/cache/files"
+	"github.com/strata-build/strata/lower"
 )
 
 // listing reads "a dir/ dir/b link>a": names of files, directories and links.
@@ -36,14 +37,25 @@ func paths(list []files.File) string {
 	return strings.Join(out, " ")
 }
 
+// use is what takes src; of "src/" only the contents are taken.
+func use(src string) lower.Use {
+	return lower.Use{Src: strings.TrimSuffix(src, "/"), Contents: strings.HasSuffix(src, "/")}
+}
+
 const (
 	plainFiles  = "a a.go ab b.go sub/ sub/a sub/x.go sub/deep/ sub/deep/z"
 	linkedFiles = "a dir/ dir/a dir/in>../a dlink>dir file>a loop>loop out>../../etc abs>/dir/a twice>dlink nowhere>gone root>/ up>../../../a dir/bare"
 )
 
 func TestExpand(t *testing.T) {
-	for _, tt := range []struct{ files, src, want string }{
+	for _, tt := range []struct{ files, src, want string }{ // a src with a slash at its end is taken without its own directory
 		{plainFiles, "a", "a"},
+		{plainFiles, "a/", "a"},
+		{plainFiles, "sub/", "sub/a sub/deep sub/deep/z sub/x.go"},
+		{plainFiles, "sub/deep/", "sub/deep/z"},
+		{plainFiles, "s*/", "sub sub/a sub/deep sub/deep/z sub/x.go"},
+		{plainFiles + " empty/", "empty/", ""},
+		{plainFiles, "none/", "all"},
 		{plainFiles, "sub", "sub sub/a sub/deep sub/deep/z sub/x.go"},
 		{plainFiles, "sub/deep", "sub/deep sub/deep/z"},
 		{plainFiles, "*.go", "a.go b.go"},
@@ -60,6 +72,7 @@ func TestExpand(t *testing.T) {
 		{linkedFiles, "file", "a file"},
 		{linkedFiles, "dir/in", "a dir/in"},
 		{linkedFiles, "dlink", "dir dir/a dir/bare dir/in dlink"},
+		{linkedFiles, "dlink/", "dir/a dir/bare dir/in dlink"},
 		{linkedFiles, "dlink/a", "dir/a dlink"},
 		{linkedFiles, "twice/a", "dir/a dlink twice"},
 		{linkedFiles, "twice/in", "a dir/in dlink twice"},
@@ -78,7 +91,7 @@ func TestExpand(t *testing.T) {
 	} {
 		list := listing(tt.files)
 		got := "all"
-		if selections := expand(list, tt.src); selections != nil {
+		if selections := expand(list, use(tt.src)); selections != nil {
 			got = paths(matching(list, selections))
 		}
 		if got != tt.want {
@@ -95,6 +108,7 @@ func TestCountsHasAllThatIsTaken(t *testing.T) {
 		want      bool
 	}{
 		{"", "anything", true}, {"a", "a", true}, {"a", "b", false}, {"a/b", "a", true}, {"a/b", "a/c", false}, {"a/b", "a/b/c", true},
+		{"a/", "a", true}, {"a/", "a/b", true}, {"a/", "ab", false},
 		{"*.go", "new.go", true}, {"*.go", "new.md", false}, {"*/x", "d", true}, {"a", "ab", false},
 	} {
 		tree := Tree{Uses: []string{tt.src}}
@@ -129,7 +143,7 @@ func TestSelectedIsFoundAnewOnlyWhenTheSetHasChanged(t *testing.T) {
 	tree := &Tree{Set: files.Set{Dir: "/d"}, Name: "d", Tree: &f.tree}
 	ask := func(want int, src string) string {
 		t.Helper()
-		d, _, err := p.selected(t.Context(), tree, src)
+		d, _, err := p.selected(t.Context(), tree, use(src))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,20 +156,24 @@ func TestSelectedIsFoundAnewOnlyWhenTheSetHasChanged(t *testing.T) {
 	if again := ask(1, "a"); again != a {
 		t.Errorf("the memo gives %s, want %s", again, a)
 	}
-	if sub := ask(2, "sub"); sub == a {
+	sub := ask(2, "sub")
+	if sub == a {
 		t.Error("two selections have one digest")
 	}
+	if contents := ask(3, "sub/"); contents == sub {
+		t.Error("a directory with and without itself has one digest")
+	}
 	f.list, f.tree.Digest = listing(plainFiles+" new"), "sha256:2"
-	if again := ask(3, "a"); again != a {
+	if again := ask(4, "a"); again != a {
 		t.Error("a file that is not taken changes the digest")
 	}
-	if none := ask(4, "none"); none != "sha256:2" {
+	if none := ask(5, "none"); none != "sha256:2" {
 		t.Errorf("what is not there is %s", none)
 	}
-	if _, selections, err := p.selected(t.Context(), tree, "none"); err != nil || len(selections) != 1 || selections[0] != "" {
+	if _, selections, err := p.selected(t.Context(), tree, use("none")); err != nil || len(selections) != 1 || selections[0] != "" {
 		t.Errorf("the memo says that %q are selected, want all; %v", selections, err)
 	}
-	if whole := ask(4, ""); whole != "sha256:2" {
+	if whole := ask(5, ""); whole != "sha256:2" {
 		t.Errorf("all of it is %s", whole)
 	}
 }

@@ -111,6 +111,11 @@ func (c *Client) explainNetwork(_ context.Context, e *Error) bool {
 		dns *net.DNSError
 		op  *net.OpError
 	)
+	if silent, ok := errors.AsType[*SilentError](e.Err); ok {
+		e.Err = silent
+		e.Hint = reachHint(e.Host)
+		return true
+	}
 	switch {
 	case errors.As(e.Err, &dns) && dns.IsNotFound:
 		e.Err = fmt.Errorf("the host name %s does not exist: %w", dns.Name, dns)
@@ -123,11 +128,15 @@ func (c *Client) explainNetwork(_ context.Context, e *Error) bool {
 		e.Hint = "Check that the registry runs, and the port. A mirror is set with --registry-mirror " + e.Host + "=URL."
 	case errors.As(e.Err, &op):
 		e.Err = op
-		e.Hint = fmt.Sprintf("Check that %s is to be reached from here; HTTP_PROXY, HTTPS_PROXY and NO_PROXY are honoured.", e.Host)
+		e.Hint = reachHint(e.Host)
 	default:
 		return false
 	}
 	return true
+}
+
+func reachHint(host string) string {
+	return fmt.Sprintf("Check that %s is to be reached from here; HTTP_PROXY, HTTPS_PROXY and NO_PROXY are honoured.", host)
 }
 
 // explainStatus knows what registries answer.

@@ -33,10 +33,11 @@ func (m *memo[T]) do(ctx context.Context, key string, f func() (T, error)) (T, e
 				return o.value, o.err
 			}
 			value, err := f()
-			if ctx.Err() == nil {
-				m.keep(key, outcome[T]{value, err})
+			if ctx.Err() != nil {
+				return value, err
 			}
-			return value, err
+			o := m.keep(key, outcome[T]{value, err})
+			return o.value, o.err
 		})
 		gaveUp := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 		if !gaveUp || ctx.Err() != nil {
@@ -52,11 +53,17 @@ func (m *memo[T]) peek(key string) (outcome[T], bool) {
 	return o, ok
 }
 
-func (m *memo[T]) keep(key string, o outcome[T]) {
+// keep makes o what is known of key, unless a value is known already. It returns
+// what is known then.
+func (m *memo[T]) keep(key string, o outcome[T]) outcome[T] {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.known == nil {
 		m.known = map[string]outcome[T]{}
 	}
+	if had, ok := m.known[key]; ok && had.err == nil {
+		return had
+	}
 	m.known[key] = o
+	return o
 }

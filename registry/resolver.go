@@ -23,8 +23,9 @@ const maxDepth = 4
 
 // A Resolver resolves base images. A reference is resolved once in the life of
 // a Resolver, so that all targets of a run see one and the same image; its
-// config is read once a platform. Failures are remembered too. It may be used
-// by many goroutines. Close it after use.
+// config is read once a platform. Failures are remembered too, but for those of a
+// [Patience]: who has more of it asks again. It may be used by many goroutines.
+// Close it after use.
 type Resolver struct {
 	client  *Client
 	tags    *tagResolver
@@ -118,7 +119,8 @@ func (r *Resolver) Resolved() map[string]digest.Digest {
 // A tagResolver asks for the digest of each tag once.
 type tagResolver struct {
 	remotes.Resolver
-	memo memo[ocispec.Descriptor]
+	memo  memo[ocispec.Descriptor]
+	hasty memo[ocispec.Descriptor] // of those with a Patience
 
 	mu       sync.Mutex
 	resolved map[string]digest.Digest
@@ -126,11 +128,19 @@ type tagResolver struct {
 
 // Resolve implements remotes.Resolver.
 func (t *tagResolver) Resolve(ctx context.Context, ref string) (string, ocispec.Descriptor, error) {
-	desc, err := t.memo.do(ctx, ref, func() (ocispec.Descriptor, error) {
+	answers := &t.memo
+	if patienceOf(ctx) != nil {
+		if o, ok := t.memo.peek(ref); ok {
+			return ref, o.value, o.err
+		}
+		answers = &t.hasty
+	}
+	desc, err := answers.do(ctx, ref, func() (ocispec.Descriptor, error) {
 		_, desc, err := t.Resolver.Resolve(ctx, ref)
 		if err != nil {
 			return desc, err
 		}
+		desc = t.memo.keep(ref, outcome[ocispec.Descriptor]{value: desc}).value
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		if t.resolved == nil {

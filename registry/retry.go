@@ -64,12 +64,24 @@ func (t *retry) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return t.next.RoundTrip(req)
 	}
+	if p := patienceOf(req.Context()); p != nil {
+		return t.soon(req, p)
+	}
+	return t.patiently(req, 0)
+}
+
+// patiently sends req, which has been sent some times already, until it is answered
+// or there is no hope.
+func (t *retry) patiently(req *http.Request, tries int) (*http.Response, error) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.Multiplier = t.first, 2
-	tries := 0
 	resp, err := backoff.Retry(req.Context(), func() (*http.Response, error) {
 		tries++
-		return t.try(req, tries)
+		resp, err := t.try(req, tries)
+		if err != nil && !mayPass(err) {
+			err = backoff.Permanent(err)
+		}
+		return resp, err
 	},
 		backoff.WithBackOff(wait),
 		backoff.WithMaxTries(maxTries),
@@ -86,21 +98,18 @@ func (t *retry) RoundTrip(req *http.Request) (*http.Response, error) {
 // try sends req once.
 func (t *retry) try(req *http.Request, n int) (*http.Response, error) {
 	if err := t.waitTurn(req.Context(), req.URL.Host); err != nil {
-		return nil, backoff.Permanent(err)
+		return nil, err
 	}
 	if n > 1 && req.GetBody != nil {
 		body, err := req.GetBody()
 		if err != nil {
-			return nil, backoff.Permanent(err)
+			return nil, err
 		}
 		req = req.Clone(req.Context())
 		req.Body = body
 	}
 	resp, err := t.next.RoundTrip(req)
 	if err != nil {
-		if !mayPass(err) {
-			err = backoff.Permanent(err)
-		}
 		return nil, err
 	}
 	if resp.StatusCode == http.StatusTooManyRequests {
@@ -140,7 +149,7 @@ func (t *retry) waitTurn(ctx context.Context, host string) error {
 	if wait <= 0 {
 		return nil
 	}
-	if wait > maxWait {
+	if p := patienceOf(ctx); wait > maxWait || p != nil && !p.Limits {
 		return &StatusError{Host: host, StatusCode: http.StatusTooManyRequests, Resets: at}
 	}
 	t.notify(fmt.Sprintf("waiting %s: the limit of %s is used up", wait.Round(time.Second), host))

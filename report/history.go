@@ -213,7 +213,7 @@ func (p *printer) steps(image history.Image) {
 	for _, l := range newestFirst(image, false) {
 		rows = append(rows, []string{
 			number(l.Step), command(l.CreatedBy, false), layerSize(l.Layer),
-			took(l.Time, image), string(l.State), layerName(l, false), shared(l.SharedWith),
+			took(l.Time, image), string(l.State), layerName(l, false), shared(l.Layer),
 		})
 	}
 	p.table(columns, rows, "  ")
@@ -243,13 +243,13 @@ func newestFirst(image history.Image, all bool) []tableLayer {
 	return lines
 }
 
-// fold makes one line of the layers of a base.
+// fold makes one line of the layers of a base, newest first. A target that has the
+// newest of them has them all: it was made on top of the others.
 func fold(name string, layers []history.Layer) tableLayer {
 	line := tableLayer{Layer: history.Layer{CreatedBy: "FROM " + name, State: history.Base}}
 	if name == "" {
 		line.CreatedBy = "base image"
 	}
-	shares := map[string]int{}
 	for _, l := range layers {
 		if l.Created.After(line.Created) {
 			line.Created = l.Created
@@ -257,18 +257,12 @@ func fold(name string, layers []history.Layer) tableLayer {
 		if l.Empty {
 			continue
 		}
-		line.folded++
+		if line.folded++; line.folded == 1 {
+			line.SharedWith, line.SharedCount = l.SharedWith, l.SharedCount
+		}
 		line.Digest = l.Digest
 		line.Size = sum(line.Size, l.Size)
-		for _, other := range l.SharedWith {
-			if shares[other]++; shares[other] == 1 {
-				line.SharedWith = append(line.SharedWith, other)
-			}
-		}
 	}
-	line.SharedWith = slices.DeleteFunc(line.SharedWith, func(other string) bool {
-		return shares[other] < line.folded // shares a part of the base only
-	})
 	line.Empty = line.folded == 0
 	return line
 }
@@ -354,9 +348,9 @@ func layerName(l tableLayer, whole bool) string {
 }
 
 // shared lists who else has a layer; many are counted.
-func shared(names []string) string {
-	if len(names) > 3 {
-		return count(len(names), "target")
+func shared(l history.Layer) string {
+	if n := l.Sharers(); n > 3 {
+		return count(n, "target")
 	}
-	return strings.Join(names, ", ")
+	return strings.Join(l.SharedWith, ", ")
 }

@@ -28,7 +28,7 @@ func hello() history.Record {
 				{CreatedBy: "/bin/sh -c #(nop) ADD file:1 in / ", Created: old, Size: 50_000_000, State: history.Base, Digest: digest("a"), SharedWith: []string{"web", "api"}},
 				{CreatedBy: `/bin/sh -c #(nop)  CMD ["python3"]`, Created: old, State: history.Base, Empty: true},
 				{CreatedBy: "RUN /bin/sh -c set -eux; apk add ca-certificates # buildkit", Created: old, Size: 200_000, State: history.Base, Digest: digest("b"), SharedWith: []string{"web"}},
-				{Step: 1, CreatedBy: "RUN pip install flask", Place: "Dockerfile:2", Created: now.Add(-3 * time.Hour), Size: 11_212_000, State: history.Cached, Digest: digest("c"), SharedWith: []string{"a", "b", "c", "d"}},
+				{Step: 1, CreatedBy: "RUN pip install flask", Place: "Dockerfile:2", Created: now.Add(-3 * time.Hour), Size: 11_212_000, State: history.Cached, Digest: digest("c"), SharedWith: []string{"a", "b", "c", "d"}, SharedCount: 40},
 				{Step: 2, CreatedBy: `CMD ["python","app.py"]`, Place: "Dockerfile:3", Created: fresh, State: history.Config, Empty: true},
 				{Step: 3, CreatedBy: "COPY app.py /app.py", Place: "Dockerfile:4", Created: fresh, Size: 312, Time: 20 * time.Millisecond, State: history.Built, Digest: digest("d"), SharedWith: []string{"web"}},
 			},

@@ -39,9 +39,10 @@ type RemoteOptions struct {
 	Sign ed25519.PrivateKey
 	// Warn is told of faults: once for each kind and scope.
 	Warn func(error)
-	// Patience is how long an answer is waited for, tries included, before
-	// the registry counts as down; 15 seconds if zero. Writing has four times
-	// as long.
+	// Patience is how long the beginning of an answer is waited for, tries
+	// included, before the registry counts as down; 3 seconds if zero. A small
+	// answer may take five times as long in all, a large one, and writing, twenty
+	// times.
 	Patience time.Duration
 	// Parallel is the most requests at once; 8 if zero.
 	Parallel int
@@ -54,6 +55,7 @@ type Remote struct {
 	opts   RemoteOptions
 	scopes []*scope
 	slots  chan struct{} // one for each request in flight
+	haste  *registry.Patience
 	codec  codec
 
 	mu      sync.Mutex
@@ -95,13 +97,13 @@ func NewRemote(client *registry.Client, opts RemoteOptions) (*Remote, error) {
 		opts.Warn = func(error) {}
 	}
 	if opts.Patience == 0 {
-		opts.Patience = 15 * time.Second
+		opts.Patience = 3 * time.Second
 	}
 	if opts.Parallel <= 0 {
 		opts.Parallel = 8
 	}
 	r := &Remote{
-		opts: opts, slots: make(chan struct{}, opts.Parallel),
+		opts: opts, slots: make(chan struct{}, opts.Parallel), haste: &registry.Patience{Answer: opts.Patience},
 		told: map[string]bool{}, down: map[string]bool{}, own: map[Fingerprint]located{}, sent: map[string]bool{},
 	}
 	for _, s := range opts.Scopes {
@@ -202,15 +204,16 @@ func (r *Remote) Latest(scope, target string) (Entry, bool) {
 	return Entry{}, false
 }
 
-// ScopeOf names the scope that an entry of this index was found in, "" if it
-// is none of it.
-func (r *Remote) ScopeOf(fp Fingerprint) string {
+// FoundIn is the scope that an entry of this index was found in; not ok if it is
+// none of it.
+func (r *Remote) FoundIn(fp Fingerprint) (s Scope, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if at, ok := r.own[fp]; ok {
-		return at.scope.Name
+	at, ok := r.own[fp]
+	if !ok {
+		return Scope{}, false
 	}
-	return ""
+	return at.scope.Scope, true
 }
 
 // Detail returns the detail of an entry that this index returned, if it is

@@ -24,7 +24,7 @@ func (r *Remote) ask(ctx context.Context, s *scope, patience time.Duration, send
 	if ctx.Err() != nil || !r.usable(s) {
 		return false
 	}
-	limited, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
+	limited, cancel := context.WithTimeoutCause(r.haste.Context(ctx), patience, errPatience)
 	defer cancel()
 	err := send(limited)
 	switch {
@@ -105,7 +105,7 @@ func (r *Remote) readArtifact(ctx context.Context, s *scope, fp Fingerprint) (ar
 }
 
 func (r *Remote) readManifest(ctx context.Context, s *scope, tag string) (m registry.Manifest, found bool) {
-	ok := r.ask(ctx, s, r.opts.Patience, func(ctx context.Context) (err error) {
+	ok := r.ask(ctx, s, 5*r.opts.Patience, func(ctx context.Context) (err error) {
 		m, found, err = s.repo.Manifest(ctx, tag)
 		return err
 	})
@@ -117,7 +117,7 @@ func (r *Remote) readManifest(ctx context.Context, s *scope, tag string) (m regi
 func (r *Remote) readBlob(ctx context.Context, s *scope, digest, want string) ([]byte, bool) {
 	var packed []byte
 	found := false
-	ok := r.ask(ctx, s, 4*r.opts.Patience, func(ctx context.Context) (err error) {
+	ok := r.ask(ctx, s, 20*r.opts.Patience, func(ctx context.Context) (err error) {
 		packed, found, err = s.repo.ReadBlob(ctx, digest, maxSnapshot)
 		return err
 	})

@@ -107,7 +107,7 @@ func TestRemoteKeepsWhatIsPut(t *testing.T) {
 					t.Errorf("%q was found", nothing)
 				}
 			}
-			if got := m.ScopeOf(fp("t1")); got != "main" {
+			if got := scopeOf(m, fp("t1")); got != "main" {
 				t.Errorf("t1 is of scope %q", got)
 			}
 			quiet(t, m)
@@ -259,7 +259,7 @@ func TestScopesAreReadInOrder(t *testing.T) {
 
 	m := fresh(t, []string{pr, main}, asPR)
 	m.Load(t.Context())
-	if e, ok := m.Get(t.Context(), fp("t0")); !ok || m.ScopeOf(e.Fingerprint) != "main" {
+	if e, ok := m.Get(t.Context(), fp("t0")); !ok || scopeOf(m, e.Fingerprint) != "main" {
 		t.Errorf("t0: %v %+v", ok, e)
 	}
 	mine := entry("t0", "mine")
@@ -273,8 +273,8 @@ func TestScopesAreReadInOrder(t *testing.T) {
 	m = fresh(t, []string{pr, main}, asPR)
 	m.Load(t.Context())
 	for of, want := range map[string]string{"mine": "pr-7", "t1": "main"} {
-		if _, ok := m.Get(t.Context(), fp(of)); !ok || m.ScopeOf(fp(of)) != want {
-			t.Errorf("%s: %v %q, want %q", of, ok, m.ScopeOf(fp(of)), want)
+		if _, ok := m.Get(t.Context(), fp(of)); !ok || scopeOf(m, fp(of)) != want {
+			t.Errorf("%s: %v %q, want %q", of, ok, scopeOf(m, fp(of)), want)
 		}
 	}
 	for scope, want := range map[string]string{"": "mine", "pr-7": "mine", "main": "t0", "other": ""} {
@@ -400,4 +400,10 @@ func BenchmarkFreshMachine200(b *testing.B) {
 			}
 		})
 	}
+}
+
+// scopeOf names the scope that an entry was found in.
+func scopeOf(m *machine, fp index.Fingerprint) string {
+	s, _ := m.FoundIn(fp)
+	return s.Name
 }

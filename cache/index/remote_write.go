@@ -182,7 +182,7 @@ func (r *Remote) write(ctx context.Context, s *scope, send func(context.Context)
 		return false
 	}
 	var refused error
-	ok := r.ask(ctx, s, 4*r.opts.Patience, func(ctx context.Context) error {
+	ok := r.ask(ctx, s, 20*r.opts.Patience, func(ctx context.Context) error {
 		err := send(ctx)
 		if status := registry.HTTPStatus(err); status >= 400 && status < 500 && status != 429 {
 			refused = err
@@ -273,7 +273,7 @@ func (r *Remote) snapshotManifest(s *scope, packed []byte) ([]byte, error) {
 func (r *Remote) isStill(ctx context.Context, s *scope, tag string, raw []byte) bool {
 	var m registry.Manifest
 	found := false
-	ok := r.ask(ctx, s, r.opts.Patience, func(ctx context.Context) (err error) {
+	ok := r.ask(ctx, s, 5*r.opts.Patience, func(ctx context.Context) (err error) {
 		m, found, err = s.repo.Head(ctx, tag)
 		return err
 	})

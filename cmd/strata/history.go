@@ -15,8 +15,10 @@ import (
 )
 
 type historyOptions struct {
+	selectOptions
 	report.HistoryFormat
 	platform string
+	shared   sharedOptions
 }
 
 func newHistoryCmd(a *app) *cobra.Command {
@@ -28,7 +30,8 @@ func newHistoryCmd(a *app) *cobra.Command {
 that was built here also time, state and place.
 
 The name is looked for among the targets built from this directory - or, if it starts
-with //, from the top of the checkout -, the kept images,
+with //, from the top of the checkout -, the kept images, what the index of this machine
+and the shared cache tell of the target if it was built elsewhere,
 the files (oci and docker archives, OCI layout directories, with :TAG if there are
 several images in one), and then in a registry. docker://IMAGE means a registry and
 oci-layout://DIR[:TAG] a directory, whatever else has that name. No engine is started.
@@ -38,11 +41,15 @@ A template is Go's, over the same fields as the JSON: '{{.Digest}}'.
 		Example: "  strata history api\n  strata history python:3.8-alpine --no-trunc\n  strata history image.tar --format json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.targets = args
 			return a.history(cmd.Context(), args[0], opts)
 		},
 		ValidArgsFunction: a.completeHistory,
 	}
 	f := cmd.Flags()
+	opts.selectOptions.flags(f)
+	opts.allowFlags(f)
+	opts.shared.readFlags(f)
 	f.StringVar(&opts.Format, "format", "table", "how to print: table, json or a `template`")
 	f.BoolVar(&opts.NoTrunc, "no-trunc", false, "print whole instructions and digests")
 	f.BoolVar(&opts.All, "all", false, "print every layer of the base too")
@@ -51,7 +58,7 @@ A template is Go's, over the same fields as the JSON: '{{.Digest}}'.
 }
 
 func (a *app) history(ctx context.Context, name string, opts historyOptions) error {
-	rec, err := a.findHistory(ctx, name, opts.platform)
+	rec, err := a.findHistory(ctx, name, opts)
 	if err != nil {
 		return imageError(err)
 	}
@@ -59,7 +66,7 @@ func (a *app) history(ctx context.Context, name string, opts historyOptions) err
 }
 
 // findHistory looks for a record of a build first, for it knows most.
-func (a *app) findHistory(ctx context.Context, name, platform string) (history.Record, error) {
+func (a *app) findHistory(ctx context.Context, name string, opts historyOptions) (history.Record, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return history.Record{}, withStatus(exitLocal, err)
@@ -69,16 +76,18 @@ func (a *app) findHistory(ctx context.Context, name, platform string) (history.R
 		return rec, err
 	}
 	if ok {
-		return rec.Only(platform)
+		return rec.Only(opts.platform)
 	}
 	s, err := a.store()
 	if err != nil {
 		return history.Record{}, err
 	}
-	if a.isTarget(ctx, name) {
-		rec, err := history.Read(ctx, history.Sources{Store: s}, name, platform)
+	if target, err := a.isTarget(ctx, name, opts.selectOptions); err != nil {
+		return history.Record{}, err
+	} else if target {
+		rec, err := history.Read(ctx, history.Sources{Store: s}, name, opts.platform)
 		if isA[*store.NotFoundError](err) {
-			return rec, usageError("target %q has not been built here: strata build %s", name, name)
+			return a.builtElsewhere(ctx, name, opts)
 		}
 		return rec, err
 	}
@@ -86,7 +95,7 @@ func (a *app) findHistory(ctx context.Context, name, platform string) (history.R
 	if err != nil {
 		return history.Record{}, err
 	}
-	return history.Read(ctx, history.Sources{Store: s, Registry: c}, name, platform)
+	return history.Read(ctx, history.Sources{Store: s, Registry: c}, name, opts.platform)
 }
 
 // record finds the record of a target by its name, its plain name, or its path
@@ -118,18 +127,22 @@ func (a *app) record(here, name string) (history.Record, bool, error) {
 }
 
 // isTarget reports whether the build files here, if there are any, have a
-// target called name: then no registry is asked for it.
-func (a *app) isTarget(ctx context.Context, name string) bool {
-	cfg, err := a.load(ctx, selectOptions{targets: []string{name}})
+// target called name: then no registry is asked for it. That they can not be read
+// is an error only if opts name them or say what is in them.
+func (a *app) isTarget(ctx context.Context, name string, opts selectOptions) (bool, error) {
+	cfg, err := a.load(ctx, opts)
+	if err != nil && len(opts.files)+len(opts.vars) > 0 {
+		return false, err
+	}
 	if err != nil {
-		return false
+		return false, nil
 	}
 	for _, n := range cfg.Names() {
-		if (n.Name == strings.TrimPrefix(name, "//") || n.Short == name) && !n.Group {
-			return true
+		if (n.Name == strings.TrimPrefix(strings.TrimPrefix(name, "//"), ":") || n.Short == name) && !n.Group {
+			return true, nil
 		}
 	}
-	return false
+	return false, nil
 }
 
 // completeHistory offers targets and kept images to the shell.

@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 
 	"github.com/strata-build/strata/cache/index"
+	"github.com/strata-build/strata/history"
 )
 
 // A planIndex is the index of results as a plan sees it: first what this machine
@@ -16,6 +19,7 @@ type planIndex struct {
 	write   bool          // the remote is written
 	project string
 	scopes  []string // of the remote, in the order they are read
+	repos   []string // theirs
 	loaded  atomic.Bool
 	load    sync.Once // the remote's snapshots are read when first needed
 }
@@ -66,6 +70,36 @@ func (x *planIndex) Tree(ctx context.Context, e index.Entry, digest string) ([]b
 	}
 	return x.remote.Tree(ctx, e, digest)
 }
+
+// record is the layer history that is kept with a success, as that of target: its
+// inputs may be those of another, which was built.
+func (x *planIndex) record(ctx context.Context, e index.Entry, target string) (history.Record, bool) {
+	d, ok := x.Detail(ctx, e)
+	if !ok {
+		return history.Record{}, false
+	}
+	rec, err := history.Parse(d.Record)
+	if err != nil {
+		return history.Record{}, false
+	}
+	if rec.Target != target {
+		rec.Target, rec.Ref, rec.Tags = target, "", nil
+	}
+	return asCached(rec), true
+}
+
+// whence says in words where a success is kept.
+func (x *planIndex) whence(e index.Entry) string {
+	if x.remote != nil && e.Project == "" {
+		if s, ok := x.remote.FoundIn(e.Fingerprint); ok {
+			return fmt.Sprintf("the shared cache %s, scope %s", s.Repository, s.Name)
+		}
+	}
+	return "the index of this machine"
+}
+
+// repositories names those of the remote.
+func (x *planIndex) repositories() string { return strings.Join(x.repos, ", ") }
 
 // put keeps a success, here and where it is shared.
 func (x *planIndex) put(ctx context.Context, e index.Entry, d *index.Detail, trees [][]byte) error {

@@ -74,8 +74,10 @@ type planning struct {
 	runID    string
 	tell     atomic.Pointer[func(error)] // where warnings go while progress is shown
 	workers  []gwclient.WorkerInfo
-	unsaved  sync.Once // the warning that nothing could be kept
-	offline  sync.Map  // references that were taken as they were
+	unsaved  sync.Once         // the warning that nothing could be kept
+	offline  sync.Map          // references that were taken as they were
+	haste    registry.Patience // with base images of which is known what they were
+	probing  registry.Patience // with layer caches
 	askMu    sync.Mutex
 	ask      *buildkit.Resolver // through the engine
 	fromHere bool               // base images are resolved by this process
@@ -92,7 +94,7 @@ func (a *app) userCache(name string) string {
 
 // newPlanning opens what a plan of sel is made with.
 func (a *app) newPlanning(ctx context.Context, cfg *config.Config, sel *config.Selection, opts planFlags, eng func(*engine.Options)) (*planning, error) {
-	p := &planning{app: a, cfg: cfg, sel: sel, opts: opts, engineOptions: eng, runID: newID()}
+	p := &planning{app: a, cfg: cfg, sel: sel, opts: opts, engineOptions: eng, runID: newID(), haste: registry.Patience{Answer: patience}, probing: registry.Patience{Answer: patience}}
 	settings, err := a.registries()
 	if err != nil {
 		return nil, err
@@ -234,6 +236,7 @@ func (p *planning) lowerOptions() lower.Options {
 func (p *planning) openPlaces() error {
 	p.places = &delivery.Places{
 		Dir: p.cfg.Dir, Project: p.cfg.Dir, Registry: p.client, Blob: p.index.Tree,
+		Patience: &registry.Patience{Answer: patience, Limits: true},
 	}
 	if p.engine != nil && p.engine.Docker() != nil {
 		p.places.Docker = p.engine.Docker()
@@ -271,20 +274,29 @@ func (p *planning) policyOf(t *config.Target) string {
 	return fmt.Sprintf("%s %v", text, err == nil)
 }
 
+// patience is how long a registry may keep a plan waiting that can do without it,
+// or that fails without it.
+const patience = 3 * time.Second
+
 // baseDigest asks what a base image is now. If its registry can not be reached,
-// it is taken as it was, with a warning.
+// it is taken as it was, with a warning; a host of which that is known is not asked
+// again.
 func (p *planning) baseDigest(ctx context.Context, ref string, known digest.Digest) (digest.Digest, error) {
 	if !p.fromHere {
 		_, d, _, err := (&baseResolver{p}).ResolveImageConfig(ctx, ref, resolveOpt(nil))
 		return d, err
 	}
-	d, err := p.bases.Digest(ctx, ref)
+	asked, dispensable := ctx, known != "" && !p.opts.refreshBases
+	if dispensable {
+		asked = p.haste.Context(ctx)
+	}
+	d, err := p.bases.Digest(asked, ref)
 	var e *registry.Error
-	if err == nil || p.opts.refreshBases || known == "" || ctx.Err() != nil || !errors.As(err, &e) || !e.Unreachable() {
+	if err == nil || !dispensable || ctx.Err() != nil || !errors.As(err, &e) || !e.Unreachable() {
 		return d, err
 	}
 	if _, told := p.offline.LoadOrStore(ref, true); !told {
-		p.app.warn(fmt.Errorf("%s can not be reached; %s is taken as it was, %s", e.Host, ref, known))
+		p.warn(fmt.Errorf("%s can not be reached; %s is taken as it was, %s", e.Host, ref, known))
 	}
 	return known, nil
 }

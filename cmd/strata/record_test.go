@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/strata-build/strata/cache/index"
+	"github.com/strata-build/strata/history"
 	"github.com/strata-build/strata/plan"
 )
 
@@ -48,6 +50,15 @@ func record(ctx context.Context, a *app, run, age string, args []string) error {
 				Digest: digest.FromString(t.Name).String(), Branch: "main", Revision: "0123456789abcdef0123456789abcdef01234567",
 			}
 			detail := &index.Detail{Inputs: append(t.Inputs, t.StepInputs(func(digest.Digest) time.Duration { return time.Second })...)}
+			detail.Record, err = json.Marshal(history.Record{
+				Schema: history.Schema, Target: t.Name, Run: run, BuiltAt: e.Built, Digest: e.Digest,
+				Images: []history.Image{{Platform: "linux/amd64", Size: 7, SizeKind: "compressed", Layers: []history.Layer{
+					{Step: 1, CreatedBy: "COPY f /f", Size: 7, Time: time.Second, State: history.Built},
+				}}},
+			})
+			if err != nil {
+				return err
+			}
 			var trees [][]byte
 			for _, tree := range t.Trees {
 				if len(tree.Own) > 0 {

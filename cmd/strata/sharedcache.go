@@ -25,11 +25,17 @@ type sharedOptions struct {
 }
 
 func (o *sharedOptions) flags(f *pflag.FlagSet) {
+	o.readFlags(f)
+	f.BoolVar(&o.write, "cache-write", false, "write what was built to the shared cache")
+	f.Lookup("no-remote-cache").Usage = "neither read nor write the shared cache"
+	o.flagSet = f
+}
+
+// readFlags are those of commands that write nothing.
+func (o *sharedOptions) readFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.repository, "cache-repository", "", "share what was built, and its layers, below this `repository`; wins over the cache block")
 	f.StringArrayVar(&o.scopes, "cache-scope", nil, "read this scope of the shared cache, such as a branch; the first one is written; repeatable `name`")
-	f.BoolVar(&o.write, "cache-write", false, "write what was built to the shared cache")
-	f.BoolVar(&o.off, "no-remote-cache", false, "neither read nor write the shared cache")
-	o.flagSet = f
+	f.BoolVar(&o.off, "no-remote-cache", false, "do not read the shared cache")
 }
 
 // block is the shared cache that counts, nil if there is none.
@@ -78,6 +84,7 @@ func (p *planning) openShared(opts *sharedOptions) error {
 	p.index.remote, p.index.write = r, block.Write
 	for _, s := range block.Scopes {
 		p.index.scopes = append(p.index.scopes, s.Name)
+		p.index.repos = append(p.index.repos, cache.Repository(block, s))
 	}
 	p.shared = cache.NewShared(block, p.probe, func(text string) { p.warn(errors.New(text)) })
 	return nil
@@ -93,7 +100,7 @@ func verified(block *config.CacheBlock, i int) bool {
 
 // probe looks for a reference of the layer cache.
 func (p *planning) probe(ctx context.Context, ref string) (cache.Found, bool, error) {
-	m, found, err := p.client.HeadDigest(ctx, ref)
+	m, found, err := p.client.HeadDigest(p.probing.Context(ctx), ref)
 	return cache.Found{Digest: digest.Digest(m.Digest), Size: m.Size}, found, err
 }
 

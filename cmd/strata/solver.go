@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -121,12 +120,7 @@ func (r *buildRun) record(ctx context.Context, pt *plan.Target) (history.Record,
 	if rec, ok := r.app.records().Latest(r.cfg.Dir, pt.Name); ok && rec.Run == pt.Entry.Run {
 		return asCached(rec), true
 	}
-	var rec history.Record
-	d, ok := r.planning.index.Detail(ctx, *pt.Entry)
-	if !ok || json.Unmarshal(d.Record, &rec) != nil {
-		return rec, false
-	}
-	return asCached(rec), true
+	return r.planning.index.record(ctx, *pt.Entry, pt.Name)
 }
 
 // asCached is an earlier record as it is in a run that has made nothing.

@@ -286,7 +286,8 @@ func recordText(e index.Entry) string {
 func (w *whyRun) describe(e index.Entry) *report.WhyRecord {
 	rec := &report.WhyRecord{Run: e.Run, Fingerprint: string(e.Fingerprint), Built: e.Built, Revision: e.Revision, Branch: e.Branch}
 	if x := w.r.planning.index; x.remote != nil && e.Project == "" {
-		rec.Scope = x.remote.ScopeOf(e.Fingerprint)
+		found, _ := x.remote.FoundIn(e.Fingerprint)
+		rec.Scope = found.Name
 	}
 	return rec
 }

@@ -188,7 +188,7 @@ func (s *solve) rows(entries []lower.Entry, m *manifest, unpacked []engine.Layer
 			}
 			total += max(row.Size, 0)
 			fromEnd++
-			row.SharedWith = s.b.tracker.sharers(s.t.Name, e.Layer)
+			row.SharedWith, row.SharedCount = s.b.tracker.sharers(s.t.Name, e.Layer)
 			s.fillStep(&row, e)
 		}
 		rows[i] = row

@@ -10,6 +10,7 @@ import (
 	digest "github.com/opencontainers/go-digest"
 
 	"github.com/strata-build/strata/executor"
+	"github.com/strata-build/strata/history"
 	"github.com/strata-build/strata/lower"
 )
 
@@ -96,12 +97,13 @@ func (t *tracker) add(r *lower.Result) {
 	}
 }
 
-// addLayers notes the layers of a target's image, which is solved or not.
+// addLayers notes the layers of a target's image, which is solved or not. Targets
+// come in graph order.
 func (t *tracker) addLayers(target string, keys []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, key := range keys {
-		if !slices.Contains(t.layer[key], target) {
+		if n := len(t.layer[key]); n == 0 || t.layer[key][n-1] != target {
 			t.layer[key] = append(t.layer[key], target)
 		}
 	}
@@ -122,11 +124,20 @@ func (t *tracker) nameLayers(r *lower.Result, keys []string) {
 	}
 }
 
-// sharers are the targets other than target whose image has the layer.
-func (t *tracker) sharers(target, layer string) []string {
+// sharers are the targets other than target whose image has the layer: the first
+// history.MaxShared, and how many there are.
+func (t *tracker) sharers(target, layer string) (first []string, count int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(t.layer[t.keys[layer]]), func(s string) bool { return s == target })
+	for _, other := range t.layer[t.keys[layer]] {
+		if other == target {
+			continue
+		}
+		if count++; len(first) < history.MaxShared {
+			first = append(first, other)
+		}
+	}
+	return first, count
 }
 
 func stepOf(r *lower.Result, s lower.Step, total int) executor.Step {
