@@ -1,13 +1,11 @@
 package main
 
 import (
-	"context"
 	"crypto/ed25519"
 	"errors"
 	"path/filepath"
 	"strings"
 
-	digest "github.com/opencontainers/go-digest"
 	"github.com/spf13/pflag"
 
 	"github.com/strata-build/strata/cache"
@@ -79,7 +77,7 @@ func (p *planning) openShared(opts *sharedOptions) error {
 	for _, s := range block.Scopes {
 		p.index.scopes = append(p.index.scopes, s.Name)
 	}
-	p.shared = cache.NewShared(block, p.probe, func(text string) { p.warn(errors.New(text)) })
+	p.shared = cache.NewShared(block, cache.SharedOptions{Open: p.layerStore, Warn: func(text string) { p.warn(errors.New(text)) }})
 	return nil
 }
 
@@ -91,10 +89,9 @@ func verified(block *config.CacheBlock, i int) bool {
 	return !own
 }
 
-// probe looks for a reference of the layer cache.
-func (p *planning) probe(ctx context.Context, ref string) (cache.Found, bool, error) {
-	m, found, err := p.client.HeadDigest(ctx, ref)
-	return cache.Found{Digest: digest.Digest(m.Digest), Size: m.Size}, found, err
+// layerStore opens a repository of the layer cache.
+func (p *planning) layerStore(repository string) (cache.Store, error) {
+	return p.client.Repository(repository)
 }
 
 // keyFile is where a key of the build file is: in a file, or in a variable of
