@@ -27,6 +27,7 @@ import (
 type graphOf struct {
 	layerCache
 	names []string // of the records
+	texts []string // of the layers
 }
 
 func operation(name string) digest.Digest { return digest.FromString(name) }
@@ -40,6 +41,7 @@ func newGraph() *graphOf {
 
 // layer adds a layer on parent, which is -1 for none.
 func (g *graphOf) layer(name string, parent int) int {
+	g.texts = append(g.texts, "layer "+name)
 	d := digest.FromString("layer " + name)
 	g.config.Layers = append(g.config.Layers, cacheimporttypes.CacheLayer{Blob: d, ParentIndex: parent})
 	g.manifest.Layers = append(g.manifest.Layers, ocispec.Descriptor{
