@@ -36,7 +36,11 @@ func newMemoryStore() *memoryStore {
 func (m *memoryStore) shared(limit int64) *Shared {
 	return NewShared(block("main"), SharedOptions{
 		Open: func(string) (Store, error) { return m, nil }, Limit: limit,
-		Warn: func(text string) { m.said = append(m.said, text) },
+		Warn: func(text string) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.said = append(m.said, text)
+		},
 	})
 }
 
