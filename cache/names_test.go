@@ -35,7 +35,7 @@ func TestRepository(t *testing.T) {
 // takes, and no two give the same.
 func TestNamesAreLegalAndDifferent(t *testing.T) {
 	block := &config.CacheBlock{Repository: "r.example/shop/cache"}
-	s := NewShared(block, nil, nil)
+	s := NewShared(block, SharedOptions{})
 	sum := strings.Repeat("0123456789abcdef", 2)
 	scopes := []string{
 		"main", "Main", "MAIN", "a/b", "a-b", "a_b", "a__b", "a--b", "a.b", "-a", "a-", "", " ", "a b", "ä", "ö", "x",

@@ -12,8 +12,10 @@ import (
 	"time"
 
 	digest "github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-build/strata/config"
+	"github.com/strata-build/strata/registry"
 )
 
 // A fakeRegistry has references of a size, and counts who asks.
@@ -27,7 +29,19 @@ type fakeRegistry struct {
 	said  []string
 }
 
-func (f *fakeRegistry) probe(ctx context.Context, ref string) (Found, bool, error) {
+// A fakeStore is a repository of a fakeRegistry. It knows no other question.
+type fakeStore struct {
+	Store
+	of   *fakeRegistry
+	repo string
+}
+
+func (f *fakeRegistry) options() SharedOptions {
+	return SharedOptions{Warn: f.warn, Open: func(repo string) (Store, error) { return &fakeStore{of: f, repo: repo}, nil }}
+}
+
+func (s *fakeStore) Head(ctx context.Context, tag string) (registry.Manifest, bool, error) {
+	f, ref := s.of, s.repo+":"+tag
 	f.mu.Lock()
 	if f.asked == nil {
 		f.asked = map[string]int{}
@@ -36,15 +50,15 @@ func (f *fakeRegistry) probe(ctx context.Context, ref string) (Found, bool, erro
 	f.mu.Unlock()
 	for part, err := range f.fail {
 		if strings.Contains(ref, part) {
-			return Found{}, false, err
+			return registry.Manifest{}, false, err
 		}
 	}
 	if f.hang != "" && strings.Contains(ref, f.hang) {
 		<-ctx.Done()
-		return Found{}, false, ctx.Err()
+		return registry.Manifest{}, false, ctx.Err()
 	}
 	size, ok := f.has[ref]
-	return Found{digest.FromString(ref), size}, ok, nil
+	return registry.Manifest{Digest: digest.FromString(ref).String(), Size: size, MediaType: ocispec.MediaTypeImageManifest}, ok, nil
 }
 
 func (f *fakeRegistry) warn(text string) {
@@ -83,7 +97,7 @@ func ref(scope, target string) string { return "r/c/" + scope + ":layers-" + tar
 
 func TestImportsAreWhatExistsInOrderAndAskedOnce(t *testing.T) {
 	f := &fakeRegistry{has: map[string]int64{ref("pr", "app"): 1, ref("main", "app"): 1, ref("main", "base"): 1}}
-	s := NewShared(block("pr", "main"), f.probe, f.warn)
+	s := NewShared(block("pr", "main"), f.options())
 	for range 3 {
 		if got := imports(t, s, "app", "base"); got != "pr:app main:app main:base" {
 			t.Errorf("imports %s", got)
@@ -110,7 +124,7 @@ func TestImportsAreFew(t *testing.T) {
 		names = append(names, fmt.Sprintf("t%d", i))
 		f.has[ref("main", names[i])] = 1
 	}
-	s := NewShared(block("main"), f.probe, f.warn)
+	s := NewShared(block("main"), f.options())
 	if got := strings.Fields(imports(t, s, names...)); !slices.Equal(got, strings.Fields("main:t"+strings.Join(numbers(maxImports), " main:t"))) {
 		t.Errorf("imports %v", got)
 	}
@@ -125,7 +139,7 @@ func numbers(n int) (out []string) {
 
 func TestARepositoryThatFailsIsAskedNoMore(t *testing.T) {
 	f := &fakeRegistry{has: map[string]int64{ref("main", "app"): 1}, fail: map[string]error{"r/c/pr:": errors.New("denied")}}
-	s := NewShared(block("pr", "main"), f.probe, f.warn)
+	s := NewShared(block("pr", "main"), f.options())
 	if got := imports(t, s, "app"); got != "main:app" {
 		t.Errorf("imports %s", got)
 	}
@@ -141,7 +155,7 @@ func TestARepositoryThatFailsIsAskedNoMore(t *testing.T) {
 func TestARegistryThatHangsIsNotWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeRegistry{hang: "r/c/"}
-		s := NewShared(block("main"), f.probe, f.warn)
+		s := NewShared(block("main"), f.options())
 		var names []string
 		for i := range 100 {
 			names = append(names, fmt.Sprintf("t%d", i))
@@ -161,15 +175,11 @@ func TestARegistryThatHangsIsNotWaitedFor(t *testing.T) {
 
 func TestTooLargeToRead(t *testing.T) {
 	f := &fakeRegistry{has: map[string]int64{ref("main", "app"): MaxManifest + 1}}
-	s := NewShared(block("main"), f.probe, f.warn)
+	s := NewShared(block("main"), f.options())
 	if got := imports(t, s, "app"); got != "" {
 		t.Errorf("imports %s", got)
 	}
-	if len(f.said) != 1 || !strings.Contains(f.said[0], "split the target") {
-		t.Errorf("said %q", f.said)
-	}
-	s.Exported("r/c/main:x", MaxManifest+1, nil)
-	if len(f.said) != 2 {
+	if len(f.said) != 1 || !strings.Contains(f.said[0], "is written in parts when") {
 		t.Errorf("said %q", f.said)
 	}
 }
@@ -177,18 +187,18 @@ func TestTooLargeToRead(t *testing.T) {
 func TestExport(t *testing.T) {
 	f := &fakeRegistry{}
 	b := block("pr", "main")
-	s := NewShared(b, f.probe, f.warn)
+	s := NewShared(b, f.options())
 	e, ok := s.Export(Layers{"app", "linux/arm64/v8"})
 	if !ok || e.Type != "registry" || e.Attrs["ref"] != "r/c/pr:layers-app.linux-arm64-v8" || e.Attrs["mode"] != "max" || e.Attrs["image-manifest"] != "true" {
 		t.Errorf("export %v %v", e, ok)
 	}
-	s.Exported("x", 1, errors.New("denied"))
-	s.Exported("x", 1, nil)
+	s.Exported(t.Context(), "x:1", ocispec.Descriptor{}, errors.New("denied"))
+	s.Exported(t.Context(), "x:1", ocispec.Descriptor{}, nil)
 	for i := range maxFails {
 		if _, ok := s.Export(Layers{"app", "linux/amd64"}); !ok {
 			t.Errorf("no export after %d failures", i)
 		}
-		s.Exported("x", 0, errors.New("denied"))
+		s.Exported(t.Context(), "x:1", ocispec.Descriptor{}, errors.New("denied"))
 	}
 	if _, ok := s.Export(Layers{"app", "linux/amd64"}); ok {
 		t.Error("it goes on after many failures")
@@ -197,7 +207,7 @@ func TestExport(t *testing.T) {
 		t.Errorf("said %q", f.said)
 	}
 	b.Write = false
-	if _, ok := NewShared(b, f.probe, f.warn).Export(Layers{"app", "linux/amd64"}); ok {
+	if _, ok := NewShared(b, f.options()).Export(Layers{"app", "linux/amd64"}); ok {
 		t.Error("it writes without write")
 	}
 }

@@ -7,12 +7,12 @@ import (
 	"path/filepath"
 	"strings"
 
-	digest "github.com/opencontainers/go-digest"
 	"github.com/spf13/pflag"
 
 	"github.com/strata-build/strata/cache"
 	"github.com/strata-build/strata/cache/index"
 	"github.com/strata-build/strata/config"
+	"github.com/strata-build/strata/registry"
 )
 
 // sharedOptions are the flags that overrule the cache block of a build file.
@@ -86,7 +86,7 @@ func (p *planning) openShared(opts *sharedOptions) error {
 		p.index.scopes = append(p.index.scopes, s.Name)
 		p.index.repos = append(p.index.repos, cache.Repository(block, s))
 	}
-	p.shared = cache.NewShared(block, p.probe, func(text string) { p.warn(errors.New(text)) })
+	p.shared = cache.NewShared(block, cache.SharedOptions{Open: p.layerStore, Warn: func(text string) { p.warn(errors.New(text)) }})
 	return nil
 }
 
@@ -98,10 +98,22 @@ func verified(block *config.CacheBlock, i int) bool {
 	return !own
 }
 
-// probe looks for a reference of the layer cache.
-func (p *planning) probe(ctx context.Context, ref string) (cache.Found, bool, error) {
-	m, found, err := p.client.HeadDigest(p.probing.Context(ctx), ref)
-	return cache.Found{Digest: digest.Digest(m.Digest), Size: m.Size}, found, err
+// layerStore opens a repository of the layer cache.
+func (p *planning) layerStore(repository string) (cache.Store, error) {
+	repo, err := p.client.Repository(repository)
+	return &layerStore{repo, &p.probing}, err
+}
+
+// A layerStore is a repository of the layer cache. A build can do without one
+// that does not answer.
+type layerStore struct {
+	*registry.Repository
+	probing *registry.Patience
+}
+
+// Head implements [cache.Store].
+func (s *layerStore) Head(ctx context.Context, identifier string) (registry.Manifest, bool, error) {
+	return s.Repository.Head(s.probing.Context(ctx), identifier)
 }
 
 // keyFile is where a key of the build file is: in a file, or in a variable of

@@ -160,9 +160,9 @@ func (s *solve) exportCache(ctx context.Context) {
 			continue
 		}
 		g.Go(func() error {
-			size, err := s.exportLayers(ctx, p.Def, to)
+			written, err := s.exportLayers(ctx, p.Def, to)
 			if ctx.Err() == nil {
-				s.b.Cache.Exported(to.Attrs["ref"], size, err)
+				s.b.Cache.Exported(ctx, to.Attrs["ref"], written, err)
 			}
 			return nil
 		})
@@ -171,16 +171,16 @@ func (s *solve) exportCache(ctx context.Context) {
 }
 
 // exportLayers solves def once more and writes its layers. It stops when a step
-// would run: then the files are no longer those that were built. The size is
-// that of the manifest.
-func (s *solve) exportLayers(ctx context.Context, def *llb.Definition, to client.CacheOptionsEntry) (size int64, err error) {
+// would run: then the files are no longer those that were built. written is the
+// manifest, empty if there was nothing to write.
+func (s *solve) exportLayers(ctx context.Context, def *llb.Definition, to client.CacheOptionsEntry) (written ocispec.Descriptor, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, exportPatience, fmt.Errorf("it took longer than %v", exportPatience))
 	defer cancel()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	mounts, err := s.mounts()
 	if err != nil {
-		return 0, err
+		return written, err
 	}
 	status := make(chan *client.SolveStatus, 16)
 	var g errgroup.Group
@@ -204,16 +204,19 @@ func (s *solve) exportLayers(ctx context.Context, def *llb.Definition, to client
 	}, status)
 	_ = g.Wait() // it has no errors
 	if err != nil && ctx.Err() != nil {
-		return 0, context.Cause(ctx)
+		return written, context.Cause(ctx)
 	}
 	if err != nil {
-		return 0, errors.New(plainly(err.Error()))
+		return written, errors.New(plainly(err.Error()))
 	}
-	var desc ocispec.Descriptor
-	if json.Unmarshal([]byte(resp.ExporterResponse[remotecache.ExporterResponseManifestDesc]), &desc) != nil {
-		return 0, nil // it is for a warning only
+	text, ok := resp.ExporterResponse[remotecache.ExporterResponseManifestDesc]
+	if !ok {
+		return written, nil
 	}
-	return desc.Size, nil
+	if err := json.Unmarshal([]byte(text), &written); err != nil {
+		return written, fmt.Errorf("the engine does not say what it wrote: %w", err)
+	}
+	return written, nil
 }
 
 // marked is def with all its steps marked to run whatever is in the cache, or

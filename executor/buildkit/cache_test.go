@@ -2,7 +2,6 @@ package buildkit
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"net/http"
 	"os"
@@ -28,11 +27,11 @@ import (
 func (l *lab) shared(b *Builder) *cache.Shared {
 	c := registry.NewClient(l.settings, registry.NewKeychain(os.LookupEnv))
 	l.t.Cleanup(c.Close)
-	probe := func(ctx context.Context, ref string) (cache.Found, bool, error) {
-		m, ok, err := c.HeadDigest(ctx, ref)
-		return cache.Found{Digest: digest.Digest(m.Digest), Size: m.Size}, ok, err
-	}
-	return cache.NewShared(l.cache, probe, func(text string) { b.Emit(executor.Warning{Text: text}) })
+	return cache.NewShared(l.cache, cache.SharedOptions{
+		Open:  func(repository string) (cache.Store, error) { return c.Repository(repository) },
+		Warn:  func(text string) { b.Emit(executor.Warning{Text: text}) },
+		Limit: l.limit,
+	})
 }
 
 // warnings are the texts of all warnings so far.
@@ -52,7 +51,7 @@ func (l *lab) warnings() []string {
 func (l *lab) fresh(scopes ...string) *lab {
 	l.t.Helper()
 	n := newLabOn(l.t, l.mirror)
-	n.cache = cacheIn(l.mirror, scopes...)
+	n.cache, n.limit = cacheIn(l.mirror, scopes...), l.limit
 	return n
 }
 

@@ -78,6 +78,7 @@ type lab struct {
 
 	kept   *store.Store
 	cache  *config.CacheBlock // nil is none
+	limit  int64              // of a manifest of the cache, 0 is BuildKit's
 	remote bool               // do as if the engine were a buildkitd of somebody else's
 }
 

@@ -24,7 +24,7 @@ var allowed = map[string][]string{
 	"store":             {"registry"},
 	"history":           {"registry", "store"},
 	"lower":             {"config", "graph"},
-	"cache":             {"cache/index", "config", "graph"},
+	"cache":             {"cache/index", "config", "graph", "registry"},
 	"plan":              {"cache", "cache/files", "cache/index", "config", "graph", "lower"},
 	"delivery":          {"cache/index", "config", "plan", "registry", "store"},
 	"cache/index":       {"registry"},
