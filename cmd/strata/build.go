@@ -175,7 +175,7 @@ func (a *app) build(ctx context.Context, cmd *cobra.Command, opts buildOptions) 
 // takes one. The error is a *buildkit.LostError, not printed yet, if the engine
 // went away.
 func (r *buildRun) attempt(ctx context.Context) error {
-	r.events = make(chan executor.Event)
+	r.events, r.builder = make(chan executor.Event), nil
 	r.done = executor.RunDone{Started: time.Now()}
 	if !r.planMade {
 		if err := r.makePlan(ctx); err != nil {

@@ -68,15 +68,24 @@ func (r *buildRun) status(err error) error {
 	status := exitFailed
 	for _, res := range r.done.Results {
 		if res.State == executor.Failed {
-			if s := statusOf(res.Err); s != exitFailed {
-				status = s
-			}
+			status = graver(status, statusOf(res.Err))
 		}
 	}
 	if !errors.Is(err, executor.ErrFailed) {
 		return err
 	}
 	return withStatus(status, nil)
+}
+
+// graver is the exit status of several failures: the one of them that comes first
+// here.
+func graver(a, b int) int {
+	for _, status := range []int{exitInternal, exitDenied, exitEngine, exitLocal, exitRegistry, exitPartly} {
+		if a == status || b == status {
+			return status
+		}
+	}
+	return max(a, b)
 }
 
 // lost is the loss of the engine, nil if it is there: the watch noticed, or the
