@@ -154,7 +154,7 @@ func (a *app) build(ctx context.Context, cmd *cobra.Command, opts buildOptions) 
 	if err := r.grant(); err != nil {
 		return err
 	}
-	if err := buildkit.Clashes(r.sel.Targets); err != nil {
+	if err := buildkit.Clashes(r.cfg.Dir, r.sel.Targets); err != nil {
 		if r.cfg.Mode == config.ModeStrata {
 			return r.summarize("Targets overwrite each other", r.cfg.Diagnose(err))
 		}
