@@ -73,9 +73,11 @@ func (p *Places) open(ctx context.Context) {
 
 // A Want is one thing that a target should leave behind.
 type want struct {
-	kind string // registry, store, docker, file, directory, stdout, nothing
+	kind string // registry, store, docker, file, directory, stream, nothing
 	tags []string
 	out  config.Output
+
+	byDigest bool // pushed without a tag: tags are names of repositories
 }
 
 // wants lists what t should leave behind.
@@ -92,11 +94,12 @@ func (p *Places) wants(t *config.Target) []want {
 		}
 		push, _ := strconv.ParseBool(o.Attrs["push"])
 		w := want{out: o, tags: tags}
+		w.byDigest, _ = strconv.ParseBool(o.Attrs["push-by-digest"])
 		switch {
 		case o.Type == "cacheonly":
 			w.kind = "nothing"
-		case o.Dest == "-":
-			w.kind = "stdout"
+		case o.Type != "local" && o.Streams(p.Dir):
+			w.kind = "stream"
 		case o.Type == "registry" || o.Type == "image" && push:
 			w.kind = "registry"
 		case o.Type == "image" || o.Type == "docker" && o.Dest == "":
@@ -160,7 +163,11 @@ func (p *Places) check(ctx context.Context, w want, entry index.Entry) (plan.Sta
 	case "file", "directory":
 		return p.checkWritten(ctx, w, entry)
 	}
-	return plan.Missing, []plan.Reason{{Kind: plan.KindOutput, Path: "standard output"}}, nil
+	path := w.out.Dest
+	if path == "-" {
+		path = "standard output"
+	}
+	return plan.Missing, []plan.Reason{{Kind: plan.KindOutput, Path: path}}, nil
 }
 
 // checkRegistry asks for every wanted tag. If one is not what it should be, the
@@ -176,6 +183,9 @@ func (p *Places) checkRegistry(ctx context.Context, w want, entry index.Entry) (
 	state := plan.There
 	var reasons []plan.Reason
 	for _, tag := range w.tags {
+		if w.byDigest {
+			tag = repository(tag) + "@" + entry.Digest
+		}
 		m, found, err := p.Registry.HeadDigest(ctx, tag)
 		if refuses(err) {
 			reasons = append(reasons, plan.Reason{Kind: plan.KindUnknown, Path: "the registry does not say whether it has " + tag})
@@ -186,6 +196,11 @@ func (p *Places) checkRegistry(ctx context.Context, w want, entry index.Entry) (
 			return plan.Missing, nil, err
 		}
 		if found && m.Digest == entry.Digest {
+			continue
+		}
+		if w.byDigest {
+			reasons = append(reasons, plan.Reason{Kind: plan.KindMissing, Path: tag})
+			state = plan.Missing
 			continue
 		}
 		reasons = append(reasons, plan.Reason{Kind: plan.KindTag, Path: tag, From: m.Digest, To: entry.Digest})
@@ -294,14 +309,15 @@ func (p *Places) Retag(ctx context.Context, t *config.Target, entry index.Entry)
 	var told []string
 	for _, w := range p.wants(t) {
 		var err error
-		switch w.kind {
-		case "registry":
+		switch {
+		case w.byDigest: // there is no tag to move
+		case w.kind == "registry":
 			err = p.retagRegistry(ctx, w, entry)
 			told = append(told, "tagged "+strings.Join(w.tags, ", "))
-		case "store":
+		case w.kind == "store":
 			err = p.retagStore(ctx, t.Name, w, entry)
 			told = append(told, "kept as "+strings.Join(w.tags, ", "))
-		case "docker":
+		case w.kind == "docker":
 			err = p.retagDocker(ctx, w, entry)
 			told = append(told, "tagged in Docker as "+strings.Join(w.tags, ", "))
 		}

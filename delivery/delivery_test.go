@@ -89,6 +89,34 @@ func TestRegistry(t *testing.T) {
 	}
 }
 
+// TestPushedByDigest has an image that is pushed without a tag: none is looked for,
+// and none is made.
+func TestPushedByDigest(t *testing.T) {
+	const ref = "docker.io/r/app@" + one
+	target := &config.Target{Name: "app", Tags: []string{"r/app:1"}, Outputs: []config.Output{
+		{Type: "image", Attrs: map[string]string{"push": "true", "push-by-digest": "true", "name": "r/app"}}, {Type: "registry"},
+	}}
+	r := &fakeRegistry{digests: map[string]string{ref: one, "r/app:1": two}}
+	p := &Places{Registry: r}
+	entry := index.Entry{Digest: one, Repositories: []string{"docker.io/r/app"}}
+	if s, reasons, err := p.Check(t.Context(), target, entry); err != nil || s != plan.Elsewhere {
+		t.Fatalf("with the tag elsewhere it is %s because of %v, %v", states(s), reasons, err)
+	}
+	if _, err := p.Retag(t.Context(), target, entry); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.digests) != 2 || r.digests["r/app:1"] != one {
+		t.Errorf("the registry has %v", r.digests)
+	}
+	if s, reasons, err := p.Check(t.Context(), target, entry); err != nil || s != plan.There {
+		t.Errorf("it is %s because of %v, %v", states(s), reasons, err)
+	}
+	delete(r.digests, ref)
+	if s, reasons, err := p.Check(t.Context(), target, entry); err != nil || s != plan.Missing || reasons[0].Path != ref {
+		t.Errorf("without the image it is %s because of %v, %v", states(s), reasons, err)
+	}
+}
+
 // TestRegistryIsAskedOncePerTag counts requests when all is there.
 func TestRegistryIsAskedOncePerTag(t *testing.T) {
 	r := &fakeRegistry{digests: map[string]string{}}

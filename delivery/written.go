@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/strata-build/strata/cache/index"
@@ -30,13 +29,7 @@ type written struct {
 	Sum  string `json:"sum"` // SHA-256 of the content, or of a link's target
 }
 
-func (p *Places) path(dest string) string {
-	dest = strings.TrimPrefix(dest, "cwd://")
-	if filepath.IsAbs(dest) {
-		return dest
-	}
-	return filepath.Join(p.Dir, dest)
-}
+func (p *Places) path(dest string) string { return config.Output{Dest: dest}.Path(p.Dir) }
 
 // Written describes what o has written, to be kept with an entry, and a blob
 // that has to be kept as one of its trees. paths are the files that were

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -153,7 +154,11 @@ func forms(t *config.Target) []string {
 		for _, key := range plain {
 			delete(attrs, key)
 		}
-		seen[kind+" "+attrText(attrs)+" "+strings.Join(slices.Sorted(slices.Values(t.Annotations)), "\n")] = true
+		form := kind + " " + attrText(attrs) + " " + strings.Join(slices.Sorted(slices.Values(t.Annotations)), "\n")
+		if kind != "image" && o.Dest != "" { // an archive has the names in it
+			form += " " + cmp.Or(o.Attrs["name"], strings.Join(t.Tags, ","))
+		}
+		seen[form] = true
 	}
 	if len(seen) == 0 {
 		seen["image  "+strings.Join(slices.Sorted(slices.Values(t.Annotations)), "\n")] = true

@@ -154,7 +154,7 @@ func (a *app) build(ctx context.Context, cmd *cobra.Command, opts buildOptions) 
 	if err := r.grant(); err != nil {
 		return err
 	}
-	if err := buildkit.Clashes(r.sel.Targets); err != nil {
+	if err := buildkit.Clashes(r.cfg.Dir, r.sel.Targets); err != nil {
 		if r.cfg.Mode == config.ModeStrata {
 			return r.summarize("Targets overwrite each other", r.cfg.Diagnose(err))
 		}
@@ -175,7 +175,7 @@ func (a *app) build(ctx context.Context, cmd *cobra.Command, opts buildOptions) 
 // takes one. The error is a *buildkit.LostError, not printed yet, if the engine
 // went away.
 func (r *buildRun) attempt(ctx context.Context) error {
-	r.events = make(chan executor.Event)
+	r.events, r.builder = make(chan executor.Event), nil
 	r.done = executor.RunDone{Started: time.Now()}
 	if !r.planMade {
 		if err := r.makePlan(ctx); err != nil {

@@ -28,7 +28,7 @@ func (r *buildRun) print(ctx context.Context, term report.Terminal) error {
 	}
 	if r.mode == report.Quiet {
 		report.Failures(w, term, r.done)
-		return report.Digests(r.app.out, r.done)
+		return report.Digests(r.historyOut(), r.done)
 	}
 	var recs []history.Record
 	for _, t := range r.plan.Targets {
@@ -47,12 +47,12 @@ func (r *buildRun) print(ctx context.Context, term report.Terminal) error {
 	return nil
 }
 
-// historyOut is standard output: a history is a result. When an image itself
-// goes there, it is standard error.
+// historyOut is standard output: histories and digests are results. When an image
+// itself goes there, it is standard error.
 func (r *buildRun) historyOut() io.Writer {
 	for _, t := range r.sel.Targets {
 		for _, o := range t.Outputs {
-			if o.Dest == "-" {
+			if o.Dest == "-" || o.Dest == "/dev/stdout" {
 				return r.app.err
 			}
 		}
@@ -68,15 +68,24 @@ func (r *buildRun) status(err error) error {
 	status := exitFailed
 	for _, res := range r.done.Results {
 		if res.State == executor.Failed {
-			if s := statusOf(res.Err); s != exitFailed {
-				status = s
-			}
+			status = graver(status, statusOf(res.Err))
 		}
 	}
 	if !errors.Is(err, executor.ErrFailed) {
 		return err
 	}
 	return withStatus(status, nil)
+}
+
+// graver is the exit status of several failures: the one of them that comes first
+// here.
+func graver(a, b int) int {
+	for _, status := range []int{exitInternal, exitDenied, exitEngine, exitLocal, exitRegistry, exitPartly} {
+		if a == status || b == status {
+			return status
+		}
+	}
+	return max(a, b)
 }
 
 // lost is the loss of the engine, nil if it is there: the watch noticed, or the

@@ -57,6 +57,9 @@ status is 0 if there is nothing to do and 2 if there is.
 
 // planCmd makes a plan and prints it.
 func (a *app) planCmd(ctx context.Context, cmd *cobra.Command, opts planOptions) error {
+	if opts.out != "" && slices.Contains(opts.files, "-") {
+		return usageError("--out with --file -: what standard input said is gone when the plan is built; write the build file to disk")
+	}
 	r, err := a.planned(ctx, cmd.Flags(), opts.buildOptions)
 	if err != nil {
 		return err
@@ -141,11 +144,14 @@ func readPlan(file string) (*report.PlanDocument, error) {
 	return &doc, nil
 }
 
-// usePlan makes the options of a build those of its plan file. What the plan
-// was granted counts again; nothing else may be asked for.
+// usePlan makes the options of a build those of its plan file. Nothing else may be
+// asked for: the plan would not have said what is done. Who builds grants.
 func (o *buildOptions) usePlan(f *pflag.FlagSet) error {
 	if o.planFile == "" {
 		return nil
+	}
+	if asked := o.askedBeside(f); len(asked) > 0 {
+		return usageError("%s: what is asked for is in the plan: make it with strata plan --out %s %[1]s", strings.Join(asked, " "), o.planFile)
 	}
 	doc, err := readPlan(o.planFile)
 	if err != nil {
@@ -169,6 +175,22 @@ func (o *buildOptions) usePlan(f *pflag.FlagSet) error {
 		}
 	}
 	return nil
+}
+
+// askedBeside are the flags that were given and that a plan is made with.
+func (*buildOptions) askedBeside(f *pflag.FlagSet) []string {
+	var planned buildOptions
+	of := pflag.NewFlagSet("", pflag.ContinueOnError)
+	planned.selectOptions.flags(of)
+	planned.requestOptions.flags(of)
+	planned.plan.flags(of)
+	var asked []string
+	f.Visit(func(flag *pflag.Flag) {
+		if of.Lookup(flag.Name) != nil && flag.Name != "file" { // of which more can be said
+			asked = append(asked, "--"+flag.Name)
+		}
+	})
+	return asked
 }
 
 // checkPlanFile refuses to build if what is to be done is not what the plan file

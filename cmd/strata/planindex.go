@@ -101,9 +101,10 @@ func (x *planIndex) whence(e index.Entry) string {
 // repositories names those of the remote.
 func (x *planIndex) repositories() string { return strings.Join(x.repos, ", ") }
 
-// put keeps a success, here and where it is shared.
+// put keeps a success, here and where it is shared. Here it is kept even if ctx has
+// ended meanwhile: what was built was.
 func (x *planIndex) put(ctx context.Context, e index.Entry, d *index.Detail, trees [][]byte) error {
-	err := x.local.Put(ctx, e, d, trees...)
+	err := x.local.Put(context.WithoutCancel(ctx), e, d, trees...)
 	if x.remote != nil {
 		shared := e
 		shared.Project = "" // a directory of this machine

@@ -81,6 +81,7 @@ func (s *plannedSolver) retag(ctx context.Context, t *config.Target, pt *plan.Ta
 	if res.Outputs, err = s.r.planning.places.Retag(ctx, t, *pt.Entry); err != nil {
 		return res, err
 	}
+	s.r.planning.index.share(ctx, *pt.Entry)
 	return res, nil
 }
 

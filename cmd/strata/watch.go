@@ -166,7 +166,7 @@ func (s *watching) plan(ctx context.Context, r *buildRun) error {
 	if err := r.grant(); err != nil {
 		return err
 	}
-	if err := buildkit.Clashes(r.sel.Targets); err != nil {
+	if err := buildkit.Clashes(r.cfg.Dir, r.sel.Targets); err != nil {
 		return r.summarize("Targets overwrite each other", r.cfg.Diagnose(err))
 	}
 	if err := r.makePlan(ctx); err != nil {

@@ -202,16 +202,25 @@ func (b *Builder) addFile(x *exports, t *config.Target, kind, dest string, attrs
 	if kind != client.ExporterTar && attrs["name"] == "" && len(t.Tags) > 0 {
 		attrs["name"] = strings.Join(t.Tags, ",")
 	}
-	if dest == "-" {
+	o := config.Output{Dest: dest}
+	switch {
+	case dest == "-":
 		x.add(client.ExportEntry{Type: kind, Attrs: attrs, Output: func(map[string]string) (io.WriteCloser, error) {
 			return keepOpen{b.Stdout}, nil
 		}}, told(""))
 		return nil
-	}
-	if dest == "" {
+	case dest == "":
 		return fmt.Errorf("an output of type %s needs dest=FILE", kind)
+	case o.Streams(b.Lower.Dir): // a file in its place would be the end of a device
+		x.add(client.ExportEntry{Type: kind, Attrs: attrs, Output: func(map[string]string) (io.WriteCloser, error) {
+			return os.OpenFile(o.Path(b.Lower.Dir), os.O_WRONLY|os.O_TRUNC, 0)
+		}}, told("wrote to %s", dest))
+		return nil
 	}
-	full := b.path(dest)
+	full := o.Path(b.Lower.Dir)
+	if fi, err := os.Stat(full); err == nil && fi.IsDir() {
+		return fmt.Errorf("%s is a directory; an output of type %s is a file", dest, kind)
+	}
 	var tmp *os.File
 	x.abort = append(x.abort, func() {
 		if tmp != nil {
