@@ -22,10 +22,14 @@ import (
 	"github.com/strata-build/strata/internal/realpath"
 )
 
+// localDelete lets outputs delete files, in the word of docker buildx bake.
+const localDelete = "buildx.local.delete"
+
 // Grants are what the command line allows.
 type Grants struct {
 	read, write  []string // absolute, symlinks resolved; "*" is anything
 	ssh          bool
+	deletes      bool // outputs may delete what they did not write
 	entitlements []string
 	frontends    []string // images that may read Dockerfiles
 	env          []string // variables that env() of build files may read
@@ -56,11 +60,17 @@ func (g *Grants) add(dir, allow string) error {
 	case "ssh":
 		g.ssh = true
 		return nil
-	case "image.push", "image.load", "image", "buildx.local.delete":
+	case localDelete:
+		if has {
+			return fmt.Errorf("--allow %q: %s does not accept a value", allow, localDelete)
+		}
+		g.deletes = true
+		return nil
+	case "image.push", "image.load", "image":
 		return nil
 	case "fs", "fs.read", "fs.write", "frontend", "env":
 	default:
-		return fmt.Errorf("--allow %q is not known; use fs.read=PATH, fs.write=PATH, fs=PATH, ssh, env=NAME, frontend=IMAGE, network.host, security.insecure or device", allow)
+		return fmt.Errorf("--allow %q is not known; use fs.read=PATH, fs.write=PATH, fs=PATH, ssh, env=NAME, frontend=IMAGE, network.host, security.insecure, device or buildx.local.delete", allow)
 	}
 	if key == "frontend" && value != "" {
 		g.frontends = append(g.frontends, value)
@@ -179,8 +189,8 @@ type checker struct {
 func (c *checker) target(t *config.Target) {
 	if !isRemote(t.Context) {
 		c.path(t, "context", t.Context, false)
-		c.dockerfile(t)
 	}
+	c.dockerfile(t)
 	for _, name := range slices.Sorted(maps.Keys(t.Contexts)) {
 		v := t.Contexts[name]
 		if p, ok := strings.CutPrefix(v, "oci-layout://"); ok {
@@ -207,6 +217,9 @@ func (c *checker) target(t *config.Target) {
 	for _, o := range t.Outputs {
 		if o.Dest != "" && o.Dest != "-" && !t.Implicit {
 			c.path(t, "output", o.Dest, true)
+			if o.Attrs["mode"] == "delete" && !c.grants.deletes {
+				c.deny(t, "output", "delete all that it does not write itself in "+o.Dest, localDelete)
+			}
 		}
 	}
 	for _, r := range t.CacheFrom {
@@ -244,6 +257,9 @@ func (c *checker) dockerfile(t *config.Target) {
 		file = "Dockerfile"
 	}
 	if !strings.HasPrefix(file, "cwd://") && !filepath.IsAbs(file) {
+		if isRemote(t.Context) {
+			return // it is there
+		}
 		file = filepath.Join(strings.TrimPrefix(t.Context, "cwd://"), file)
 	}
 	c.path(t, "dockerfile", file, false)

@@ -86,14 +86,14 @@ func TestWhatIsDeniedCanBeGrantedAsSuggested(t *testing.T) {
 	checkout, outside := layout(t)
 	target := &config.Target{
 		Name: "x", Context: outside, Network: "host", SSH: []config.SSH{{ID: "default"}},
-		Outputs: []config.Output{{Type: "local", Dest: filepath.Join(outside, "new dir")}},
+		Outputs: []config.Output{{Type: "local", Dest: filepath.Join(outside, "new dir"), Attrs: map[string]string{"mode": "delete"}}},
 	}
 	g, err := Parse(checkout, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	denied, ok := errors.AsType[*DeniedError](g.Check(checkout, []*config.Target{target}))
-	if !ok || len(denied.Requests) != 5 { // context, its Dockerfile, ssh, output, network
+	if !ok || len(denied.Requests) != 6 { // context, its Dockerfile, ssh, output twice, network
 		t.Fatalf("denied is %v", denied)
 	}
 	g, err = Parse(checkout, denied.Allows())
@@ -105,8 +105,26 @@ func TestWhatIsDeniedCanBeGrantedAsSuggested(t *testing.T) {
 	}
 }
 
+// A Dockerfile here for a context elsewhere is read here.
+func TestDockerfileOfARemoteContext(t *testing.T) {
+	checkout, outside := layout(t)
+	g, err := Parse(checkout, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, ok := range map[string]bool{
+		"": true, "sub/Dockerfile": true, "../Dockerfile": true, // in the repository
+		"cwd://Dockerfile": true, filepath.Join(checkout, "Dockerfile"): true, filepath.Join(outside, "Dockerfile"): false, "cwd://../Dockerfile": false,
+	} {
+		target := &config.Target{Name: "x", Context: "https://host/shop.git#main", Dockerfile: file}
+		if err := g.Check(checkout, []*config.Target{target}); (err == nil) != ok {
+			t.Errorf("%q: %v, want ok %v", file, err, ok)
+		}
+	}
+}
+
 func TestBadAllow(t *testing.T) {
-	for _, a := range []string{"", "fs", "fs.read=", "root", "network"} {
+	for _, a := range []string{"", "fs", "fs.read=", "root", "network", "buildx.local.delete=true"} {
 		if _, err := Parse(".", []string{a}); err == nil || !strings.Contains(err.Error(), "--allow") {
 			t.Errorf("%q: error %v", a, err)
 		}
