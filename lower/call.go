@@ -20,15 +20,24 @@ var calls = map[string]string{
 	"lint":    "frontend.lint",
 	"outline": "frontend.outline",
 	"targets": "frontend.targets",
+
+	"subrequests.describe": "frontend.subrequests.describe",
 }
 
 // A CallResult is the front end's answer to a question about a Dockerfile.
 type CallResult struct {
-	JSON    []byte // the front end's answer
-	Text    string // the same for people
-	Failed  bool   // lint found something
-	Broken  string // lint could not read the Dockerfile: why, for people
-	Foreign string // why only the engine could answer; the rest is empty then
+	JSON     []byte            // the front end's answer
+	Text     string            // the same for people
+	Failed   bool              // lint found something
+	Broken   string            // lint could not read the Dockerfile: why, for people
+	Metadata map[string]string // all that the front end answered
+
+	// Foreign says why only the engine can answer the Request; all above is empty
+	// then, until [CallResult.Adopt].
+	Foreign string
+	Request *Request
+
+	method string
 }
 
 // Call asks the front end about t's Dockerfile: method is lint, outline or
@@ -45,25 +54,41 @@ func Call(ctx context.Context, t *config.Target, method string, parents map[stri
 	if err := req.attach(); err != nil {
 		return nil, err
 	}
-	if req.foreign != "" {
-		return &CallResult{Foreign: req.foreign}, nil
-	}
 	req.Attrs = maps.Clone(req.Attrs)
 	req.Attrs["requestid"] = request
+	if req.foreign != "" {
+		return &CallResult{Foreign: req.foreign, Request: req, method: method}, nil
+	}
 	g := newGateway(req, opts)
 	out, err := runFrontend(ctx, g)
 	src := g.source(req)
 	if err != nil {
 		if errors.Is(err, errNeedsEngine) {
-			return &CallResult{Foreign: g.foreignReason()}, nil
+			return &CallResult{Foreign: g.foreignReason(), Request: req, method: method}, nil
 		}
 		return nil, req.sourceError(err, src)
 	}
-	res := &CallResult{JSON: out.Metadata["result.json"], Text: string(out.Metadata["result.txt"])}
-	if method == "lint" {
-		return res, res.lint(src)
+	res := &CallResult{method: method}
+	return res, res.answer(out.Metadata, src)
+}
+
+// Adopt takes the engine's answer to r.Request.
+func (r *CallResult) Adopt(metadata map[string][]byte) error {
+	r.Foreign, r.Request = "", nil
+	return r.answer(metadata, nil)
+}
+
+// answer is what a front end answered about src, which is nil if it is not known.
+func (r *CallResult) answer(metadata map[string][]byte, src *Source) error {
+	r.JSON, r.Text = metadata["result.json"], string(metadata["result.txt"])
+	r.Metadata = map[string]string{}
+	for key, value := range metadata {
+		r.Metadata[key] = string(value)
 	}
-	return res, nil
+	if r.method == "lint" {
+		return r.lint(src)
+	}
+	return nil
 }
 
 // lint words the findings as docker buildx does (commands/build.go there),

@@ -99,14 +99,14 @@ func isBuiltin(image string) bool {
 	return ok && minor != "" && strings.Trim(minor, "0123456789.") == ""
 }
 
-func (f *frontend) warn(rule, _, url, msg string, location []parser.Range) {
+func (f *frontend) warn(rule, about, url, msg string, location []parser.Range) {
 	line := 0
 	if len(location) > 0 {
 		line = location[0].Start.Line
 	}
 	f.gw.mu.Lock()
 	defer f.gw.mu.Unlock()
-	f.gw.warnings = append(f.gw.warnings, Warning{Line: line, Text: linter.LintFormatShort(rule, msg, line), URL: url})
+	f.gw.warnings = append(f.gw.warnings, Warning{Line: line, Text: linter.LintFormatShort(rule, msg, line), Detail: about, URL: url})
 }
 
 func (f *frontend) subrequests() dockerui.RequestHandler {

@@ -45,6 +45,7 @@ type Options struct {
 	Generation func(dir string) string
 	RunID      string // the same in all targets of a run, so that equal local sources are one vertex
 	Foreign    string // why every target is left to the engine, "" if it is not
+	InEngine   bool   // the engine's front end reads every target too, see Request
 }
 
 // A Result is one target as the engine will see it.
@@ -121,9 +122,10 @@ type Entry struct {
 
 // A Warning is a lint finding of the front end.
 type Warning struct {
-	Line int
-	Text string
-	URL  string
+	Line   int
+	Text   string
+	Detail string // what the rule is about, "" if that is not known
+	URL    string
 }
 
 // errNeedsEngine is what the recording gateway answers to a question that only
@@ -183,7 +185,7 @@ func lowerRequest(ctx context.Context, req *Request, opts Options) (*Result, err
 	req.pins = g.images
 	res.Images, res.Builtin = g.images, builtinSyntax(req.Attrs, res.Source)
 	res.Warnings = g.warnings
-	if _, engine := req.Attrs["attest:provenance"]; !engine {
+	if !req.InEngine {
 		res.Request.Inputs = nil // they are in the definitions
 	}
 	return res, res.fill(out, req, opts)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/moby/buildkit/client/llb/sourceresolver"
+	"github.com/moby/buildkit/solver/pb"
 	digest "github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -157,6 +158,48 @@ func TestParentsAreHeldForTheEngineOnly(t *testing.T) {
 		if len(r.Platforms) != 1 || r.Platforms[0].Base != "target:base" {
 			t.Errorf("stands on %+v", r.Platforms)
 		}
+	}
+}
+
+// The engine's front end is handed what a needed target is made of without its
+// no-cache marks: its steps have run, and must not for every target that needs it.
+func TestNeededTargetsAreNotBuiltAnewForTheEngine(t *testing.T) {
+	dir := tree(t, map[string]string{"Dockerfile": "FROM base\nENV A=1\n"})
+	base, err := lowerOne(t, dir, &config.Target{Name: "base", Context: ".", NoCache: true, DockerfileInline: new("FROM busybox\nRUN true\n")}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	marks := func(metadata map[string]*pb.OpMetadata) (n int) {
+		for _, md := range metadata {
+			if md.IgnoreCache {
+				n++
+			}
+		}
+		return n
+	}
+	if marks(base.Platforms[0].Def.ToPB().Metadata) == 0 {
+		t.Error("no step of base is marked")
+	}
+	app, err := Lower(t.Context(), &config.Target{
+		Name: "app", Context: ".", Contexts: map[string]string{"base": "target:base"}, Needs: []graph.ID{"base"},
+	}, map[string]*Result{"base": base}, Options{Dir: dir, Resolver: fakeRegistry{}, RunID: "run", InEngine: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(app.Request.Inputs) != 1 {
+		t.Fatalf("%d inputs are held, want 1", len(app.Request.Inputs))
+	}
+	for name, st := range app.Request.Inputs {
+		def, err := st.Marshal(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := marks(def.ToPB().Metadata); n > 0 {
+			t.Errorf("%d steps of %s are marked", n, name)
+		}
+	}
+	if marks(base.Platforms[0].Def.ToPB().Metadata) == 0 {
+		t.Error("base itself has lost its marks")
 	}
 }
 

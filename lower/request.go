@@ -26,6 +26,7 @@ import (
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	"github.com/moby/buildkit/frontend/dockerui"
 	gwclient "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/solver/pb"
 	digest "github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -48,6 +49,9 @@ type Request struct {
 	Stores     map[string]content.Store
 	Inputs     map[string]llb.State // parents by input name
 	Platforms  []ocispec.Platform   // wanted; empty is the engine's own
+	// InEngine says that the engine's front end will be asked, whatever is known
+	// here: for provenance, which records what that was told.
+	InEngine bool
 
 	target  *config.Target
 	dir     string
@@ -88,6 +92,7 @@ func newRequest(t *config.Target, parents map[string]needed, opts Options) (*Req
 		parents: map[string]needed{},
 		names:   map[string]string{},
 	}
+	req.InEngine = opts.InEngine || slices.ContainsFunc(t.Attest, func(a config.Attest) bool { return a.Type == "provenance" && !a.Disabled })
 	var errs []error
 	for _, s := range []struct {
 		attr string
@@ -209,7 +214,7 @@ func (req *Request) setDockerfile() error {
 		req.Dockerfile = []byte(t.Steps.Text)
 	case t.DockerfileInline != nil:
 		req.Dockerfile = []byte(*t.DockerfileInline)
-	case req.foreign != "" && !strings.HasPrefix(t.Dockerfile, "cwd://"):
+	case req.foreign != "" && !strings.HasPrefix(t.Dockerfile, "cwd://") && !filepath.IsAbs(t.Dockerfile):
 		req.Attrs["filename"] = cmp.Or(t.Dockerfile, dockerui.DefaultDockerfileName)
 		return nil
 	default:
@@ -271,7 +276,12 @@ func (req *Request) setPlain() error {
 	}
 	var hosts []string
 	for _, h := range slices.Sorted(maps.Keys(t.ExtraHosts)) {
-		hosts = append(hosts, h+"="+t.ExtraHosts[h])
+		for address := range strings.SplitSeq(t.ExtraHosts[h], ",") {
+			if n := len(address); n > 2 && address[0] == '[' && address[n-1] == ']' {
+				address = address[1 : n-1] // as IPv6 may be written
+			}
+			hosts = append(hosts, h+"="+address)
+		}
 	}
 	setIf(req.Attrs, "add-hosts", strings.Join(hosts, ","))
 	for _, a := range t.Attest {
@@ -404,7 +414,7 @@ func (req *Request) attach() error {
 }
 
 func (req *Request) addInput(key string, plat Platform) error {
-	op, err := llb.NewDefinitionOp(plat.Def.ToPB())
+	op, err := llb.NewDefinitionOp(unmarked(plat.Def))
 	if err != nil {
 		return fmt.Errorf("reading the LLB of a needed target: %w", err)
 	}
@@ -421,6 +431,23 @@ func (req *Request) addInput(key string, plat Platform) error {
 		req.Attrs["input-metadata:"+input] = string(md)
 	}
 	return nil
+}
+
+// unmarked is a needed target's definition without no-cache marks: it has been
+// solved in this run, and an engine whose front end is handed it would run its
+// steps again, for a session that may not have the secrets they need.
+func unmarked(def *llb.Definition) *pb.Definition {
+	out := def.ToPB()
+	metadata := make(map[string]*pb.OpMetadata, len(out.Metadata))
+	for d, md := range out.Metadata {
+		if md.IgnoreCache {
+			md = md.CloneVT()
+			md.IgnoreCache = false
+		}
+		metadata[d] = md
+	}
+	out.Metadata = metadata
+	return out
 }
 
 // addLayout adds an OCI layout directory: path[:tag][@digest].
