@@ -231,7 +231,9 @@ func (c *composer) targets() ([]*spec, *group) {
 			c.report(problem(c.place(svc.Name), "Invalid service", "Service %q: %s.", svc.Name, err))
 			continue
 		}
-		all.targets = append(all.targets, s.name)
+		if !slices.Contains(all.targets, s.name) { // web.app and web_app are one target
+			all.targets = append(all.targets, s.name)
+		}
 		out = append(out, s)
 	}
 	return out, all

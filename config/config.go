@@ -16,6 +16,7 @@ import (
 	"context"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/containerd/platforms"
 	"github.com/hashicorp/hcl/v2"
@@ -84,6 +85,9 @@ type Config struct {
 	Mode Mode
 	// Files are the parsed files by name, for printing source excerpts.
 	Files map[string]*hcl.File
+	// Loaded are the files that were read from this machine, in order, as they
+	// were named; those that others include are not among them.
+	Loaded []string
 	// Warnings are what is suspicious but not wrong.
 	Warnings hcl.Diagnostics
 	// Reads are the files that expressions have read, sorted, relative to Dir.
@@ -169,7 +173,24 @@ func Load(ctx context.Context, opts LoadOptions) (*Config, error) {
 	m := newModule(mode)
 	m.report(diags...)
 	m.unread = diags.HasErrors()
-	return m.load(ctx, files, opts)
+	c, err := m.load(ctx, files, opts)
+	if c != nil {
+		c.Loaded = names(files, opts.Remote)
+	}
+	return c, err
+}
+
+// names are the names of files, those of a definition from elsewhere left out,
+// which come first.
+func names(files []source, r *Remote) []string {
+	if r != nil {
+		files = files[len(r.Files):]
+	}
+	var out []string
+	for _, f := range files {
+		out = append(out, strings.TrimPrefix(f.name, "cwd://"))
+	}
+	return out
 }
 
 // load parses and evaluates files, within the limits of time and memory.
@@ -205,6 +226,7 @@ func (m *module) loadAll(files []source, opts LoadOptions) (*Config, error) {
 		if len(f.data) == 0 && m.mode == ModeBake || services.add(f) {
 			continue
 		}
+		m.parsed = true
 		m.parse(f)
 	}
 	if empty && len(files) > 0 && m.mode == ModeBake {
@@ -261,6 +283,9 @@ func (m *module) config(opts LoadOptions, services *composer, relative bool) (*C
 		return nil, &Error{Diags: errs, Files: m.files}
 	}
 	c.Warnings = warnings
+	if m.parsed {
+		c.variables = []ListedVariable{}
+	}
 	for _, file := range e.all {
 		c.variables = append(c.variables, file.listVariables()...)
 	}

@@ -276,6 +276,9 @@ func (c *Config) whole(name string) *spec {
 // noTarget says that no target is called name, and which one was meant.
 func (c *Config) noTarget(name string) string {
 	text := fmt.Sprintf("No target is named %q.", name)
+	if c.Mode == ModeBake { // in the words that programs look for
+		text = fmt.Sprintf("failed to find target %s.", name)
+	}
 	near := suggest(name, c.order)
 	for i := 0; near == "" && i < len(c.order); i++ {
 		if _, plain := splitName(c.order[i]); plain != c.order[i] && suggest(name, []string{plain}) != "" {

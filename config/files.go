@@ -78,12 +78,13 @@ func (o LoadOptions) read(ctx context.Context) ([]source, Mode, hcl.Diagnostics)
 		out = append(out, source{name, data})
 	}
 	if len(out) == 0 && len(diags) == 0 {
-		diags = append(diags, &hcl.Diagnostic{
-			Severity: hcl.DiagError,
-			Summary:  "No build file",
-			Detail: fmt.Sprintf("There is no %s here, nor any of %s. Name one with -f, or run strata in the directory that has it.",
-				OwnFile, strings.Join(bakeFiles, ", ")),
-		})
+		detail := fmt.Sprintf("There is no %s here, nor any of %s. Name one with -f, or run strata in the directory that has it.",
+			OwnFile, strings.Join(bakeFiles, ", "))
+		if o.Mode == ModeBake {
+			detail = fmt.Sprintf("couldn't find a bake definition: there is none of %s here. Name one with -f, or run the command in the directory that has it.",
+				strings.Join(bakeFiles, ", "))
+		}
+		diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "No build file", Detail: detail})
 	}
 	return out, o.mode(out), diags
 }

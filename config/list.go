@@ -50,7 +50,8 @@ type ListedVariable struct {
 	Range       hcl.Range
 }
 
-// Variables returns the declared variables by name.
+// Variables returns the declared variables by name: nil if all files are compose
+// files, which have none.
 func (c *Config) Variables() []ListedVariable { return slices.Clone(c.variables) }
 
 func (e *evaluator) listVariables() []ListedVariable {

@@ -22,6 +22,7 @@ type reading struct {
 	schema   *blockSchema         // of target blocks
 	declared map[string]hcl.Range // labels, by type, name and place
 	unread   bool                 // a file could not be read or parsed
+	parsed   bool                 // there is a file that can declare variables
 	diags    hcl.Diagnostics
 	watch    *watch
 	excerpts sync.Map // texts of included files by name, as *hcl.File without a body
@@ -448,6 +449,10 @@ func (m *module) contentJSON(b *hcl.Block, schema *blockSchema) *hcl.BodyContent
 }
 
 func (m *module) unknownAttribute(b *hcl.Block, name string, rng hcl.Range, schema *blockSchema) {
+	if b.Type == "group" && (name == "name" || name == "matrix") && m.mode == ModeBake {
+		m.report(problem(rng, "Unknown attribute", "%s is not supported for groups: a target has it, and makes a group of its own.", name))
+		return
+	}
 	m.unknown(problem(rng, "Unknown attribute", "A %s has no attribute %q.%s", b.Type, name, didYouMean(name, schema.names())))
 }
 

@@ -483,7 +483,7 @@ func (s *spec) overrideSecret(id, value string) error {
 	}
 	i := slices.IndexFunc(s.secrets, func(x Secret) bool { return x.ID == id })
 	if i < 0 {
-		return fmt.Errorf("the target has no secret %q", id)
+		return fmt.Errorf("the secret %q must be declared before it can be overridden", id)
 	}
 	next, err := parseSecret(value)
 	if err != nil {

@@ -2,7 +2,9 @@ package config
 
 import (
 	"net/url"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -38,6 +40,30 @@ func (r *Remote) rebase(s *spec) {
 	for name, c := range s.contexts {
 		s.contexts[name] = r.context(c)
 	}
+}
+
+// mixesDockerfile reports whether s has a context in dir, or below, and a
+// Dockerfile of the remote definition whose name a file in that context has as
+// well. Which of them is meant can not be told.
+func (r *Remote) mixesDockerfile(s *spec, dir string) bool {
+	if r == nil || !isRemote(r.Context) || s.context == nil || s.inline != nil {
+		return false
+	}
+	local, ok := strings.CutPrefix(*s.context, "cwd://")
+	file := s.dockerfileName()
+	if !ok || isRemote(file) || strings.HasPrefix(file, "cwd://") {
+		return false
+	}
+	_, err := os.Stat(filepath.Join(dir, local, file))
+	return err == nil
+}
+
+// dockerfileName is the Dockerfile as it is named, or the default.
+func (s *spec) dockerfileName() string {
+	if s.dockerfile == nil || *s.dockerfile == "" {
+		return "Dockerfile"
+	}
+	return *s.dockerfile
 }
 
 // context is what a context means in the remote definition.

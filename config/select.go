@@ -201,6 +201,10 @@ func (r *resolver) choose(name string, from hcl.Range) {
 		return
 	}
 	s = s.clone()
+	if r.remote.mixesDockerfile(s, r.Dir) {
+		r.report(problem(s.place("dockerfile"), "Dockerfile from another place",
+			"reading a dockerfile for a remote build invocation is currently not supported with a local context: write dockerfile = \"cwd://%s\" to mean the one here.", s.dockerfileName()))
+	}
 	r.remote.rebase(s)
 	s.complete()
 	if r.noPolicy {

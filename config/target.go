@@ -95,6 +95,15 @@ type Output struct {
 	Attrs map[string]string // all other attributes: name, push, compression, ...
 }
 
+// Names are the names of the image that o makes of t: its tags, or without any
+// those that the output itself has, as in docker buildx.
+func (t *Target) Names(o Output) []string {
+	if name := o.Attrs["name"]; name != "" && len(t.Tags) == 0 {
+		return strings.Split(name, ",")
+	}
+	return t.Tags
+}
+
 // A Secret is a build secret: the id that a RUN mount names and where its value
 // comes from. At most one of Source and Env is set; with neither, an
 // environment variable named ID is used if it exists, else a file named ID.

@@ -47,7 +47,7 @@ func (e *evaluator) resolve(name string) (cty.Value, bool) {
 		}
 		attr = v.def
 	}
-	val, ok := e.fallback(attr, typ, typed)
+	val, ok := e.fallback(attr, typ, typed, e.globals[name] != nil && e.mode == ModeBake)
 	if v == nil || !ok {
 		return val, ok
 	}
@@ -63,15 +63,16 @@ func (e *evaluator) resolve(name string) (cty.Value, bool) {
 	return val, true
 }
 
-// fallback is the value without an override.
-func (e *evaluator) fallback(attr *hcl.Attribute, typ cty.Type, typed bool) (cty.Value, bool) {
+// fallback is the value without an override. In bake a global attribute can name
+// targets and groups; a variable can not.
+func (e *evaluator) fallback(attr *hcl.Attribute, typ cty.Type, typed, refs bool) (cty.Value, bool) {
 	if attr == nil {
 		if typed {
 			return cty.NullVal(typ), true
 		}
 		return cty.StringVal(""), true
 	}
-	v, ok := e.value(attr.Expr, scope{ctx: e.root})
+	v, ok := e.value(attr.Expr, scope{ctx: e.root, refs: refs})
 	if !ok {
 		return v, false
 	}

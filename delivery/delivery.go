@@ -88,12 +88,8 @@ func (p *Places) wants(t *config.Target) []want {
 	}
 	var out []want
 	for _, o := range outputs {
-		tags := t.Tags
-		if name := o.Attrs["name"]; name != "" {
-			tags = strings.Split(name, ",")
-		}
 		push, _ := strconv.ParseBool(o.Attrs["push"])
-		w := want{out: o, tags: tags}
+		w := want{out: o, tags: t.Names(o)}
 		w.byDigest, _ = strconv.ParseBool(o.Attrs["push-by-digest"])
 		switch {
 		case o.Type == "cacheonly":

@@ -141,10 +141,7 @@ func annotationKey(key string) string {
 
 // addImage pushes an image, or keeps it under its tags, or both in Docker.
 func (b *Builder) addImage(x *exports, t *config.Target, attrs map[string]string) error {
-	names := t.Tags
-	if attrs["name"] != "" {
-		names = strings.Split(attrs["name"], ",")
-	}
+	names := t.Names(config.Output{Attrs: attrs})
 	if push, _ := strconv.ParseBool(attrs["push"]); push {
 		if len(names) == 0 {
 			return errors.New("there is nothing to push under; give the target tags")
@@ -199,8 +196,8 @@ func (b *Builder) addLayout(x *exports, dest string, attrs map[string]string) er
 
 // addFile writes an archive. It appears under its name only when it is whole.
 func (b *Builder) addFile(x *exports, t *config.Target, kind, dest string, attrs map[string]string) error {
-	if kind != client.ExporterTar && attrs["name"] == "" && len(t.Tags) > 0 {
-		attrs["name"] = strings.Join(t.Tags, ",")
+	if names := t.Names(config.Output{Attrs: attrs}); kind != client.ExporterTar && len(names) > 0 {
+		attrs["name"] = strings.Join(names, ",")
 	}
 	o := config.Output{Dest: dest}
 	switch {
