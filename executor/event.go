@@ -20,6 +20,7 @@ type Step struct {
 	Platform string // "" if the target has one platform
 	Place    string // "services/api/Dockerfile:9" or "build.hcl:31"; "" if none
 	Internal bool   // bookkeeping of the engine: hidden unless it fails or takes long
+	Vertex   string // what the engine calls it
 }
 
 // A TargetInfo introduces a target before the run.

@@ -60,6 +60,7 @@ type wireStep struct {
 	Platform string `json:"platform,omitempty"`
 	Place    string `json:"place,omitempty"`
 	Internal bool   `json:"internal,omitempty"`
+	Vertex   string `json:"-"`
 }
 
 type wireResult struct {

@@ -28,6 +28,7 @@ type tracker struct {
 	named  map[string]map[string]digest.Digest // target -> front end's vertex name -> digest
 	order  []string                            // targets, in graph order
 	unread map[string]bool                     // caches of which was told that they are not read
+	linted map[string]bool                     // targets whose Dockerfile was read here, and what is wrong in it told
 	layer  map[string][]string                 // key of a layer -> targets whose image has it
 	keys   map[string]string                   // lower.Entry.Layer -> key of the layer
 }
@@ -54,6 +55,7 @@ func newTracker(emit func(executor.Event)) *tracker {
 		layer:  map[string][]string{},
 		keys:   map[string]string{},
 		unread: map[string]bool{},
+		linted: map[string]bool{},
 	}
 }
 
@@ -79,6 +81,7 @@ func (t *tracker) add(r *lower.Result) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.order = append(t.order, r.Target)
+	t.linted[r.Target] = r.Foreign == ""
 	names := map[string]digest.Digest{}
 	t.named[r.Target] = names
 	total := r.StepCount()
@@ -150,6 +153,7 @@ func stepOf(r *lower.Result, s lower.Step, total int) executor.Step {
 		Platform: s.Platform,
 		Place:    placeOf(r, s.Line),
 		Internal: s.Internal,
+		Vertex:   s.Vertex,
 	}
 }
 
@@ -173,7 +177,7 @@ func (t *tracker) lookup(target string, d digest.Digest, name string) *tracked {
 	}
 	s := lower.ParseVertexName(name)
 	k := &tracked{
-		step:    executor.Step{ID: string(d), Name: s.Name, Stage: s.Stage, Internal: s.Internal || !strings.HasPrefix(name, "[")},
+		step:    executor.Step{ID: string(d), Name: s.Name, Stage: s.Stage, Internal: s.Internal || !strings.HasPrefix(name, "["), Vertex: name},
 		targets: []string{target},
 		source:  true,
 	}
@@ -195,6 +199,9 @@ func (t *tracker) update(target string, s *client.SolveStatus) {
 		t.log(target, l)
 	}
 	for _, w := range s.Warnings {
+		if t.linted[target] {
+			break
+		}
 		t.emit(executor.Warning{Time: time.Now(), Target: target, Text: string(w.Short), URL: w.URL})
 	}
 }
