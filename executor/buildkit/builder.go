@@ -54,6 +54,7 @@ type Builder struct {
 	Run          string      // id of the run, in records
 	Emit         func(executor.Event)
 	Cache        *cache.Shared // layers of earlier builds in a registry; may be nil
+	Provenance   Provenance    // what is told of how targets were made; "" is nothing
 
 	targets map[string]*config.Target // those to solve
 	needed  map[string]*config.Target // those that go into them without being solved

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/moby/buildkit/client"
@@ -26,6 +27,7 @@ import (
 
 	"github.com/strata-build/strata/config"
 	"github.com/strata-build/strata/engine"
+	"github.com/strata-build/strata/executor"
 )
 
 // maxDefinition is bake's limit for one file of a remote definition.
@@ -50,6 +52,8 @@ type RemoteReader struct {
 	// Dir is a new directory for what is in an archive. It is the caller's.
 	Dir       func() (string, error)
 	LookupEnv func(string) (string, bool)
+	// Emit is told what the engine does meanwhile. It may be nil.
+	Emit func(executor.Event)
 }
 
 // Read reads the build files called names of what address stands for; without
@@ -200,6 +204,17 @@ func (r *RemoteReader) solve(ctx context.Context, st llb.State, opt client.Solve
 		return err
 	}
 	opt.Internal = true
+	emit := r.Emit
+	if emit == nil {
+		emit = func(executor.Event) {}
+	}
+	status, tracker := make(chan *client.SolveStatus, 16), newTracker(emit)
+	var told sync.WaitGroup
+	told.Go(func() {
+		for s := range status {
+			tracker.update("", s)
+		}
+	})
 	var found error // by read, without the words that BuildKit puts before it
 	_, err = e.Client().Build(ctx, opt, "strata", func(ctx context.Context, gw gwclient.Client) (*gwclient.Result, error) {
 		res, err := gw.Solve(ctx, gwclient.SolveRequest{Definition: def.ToPB(), Evaluate: true})
@@ -212,7 +227,8 @@ func (r *RemoteReader) solve(ctx context.Context, st llb.State, opt client.Solve
 		}
 		found = read(ctx, ref)
 		return gwclient.NewResult(), found
-	}, nil)
+	}, status)
+	told.Wait()
 	if found != nil {
 		return found
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	gwclient "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/identity"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/session/exporter"
 	"github.com/moby/buildkit/session/exporter/exporterprovider"
@@ -59,6 +60,16 @@ func (b *Builder) Solve(ctx context.Context, id graph.ID, ready func() error) (e
 		}
 		return b.failed(t, s.r, err)
 	}
+	if s.ref != "" {
+		told, err := b.provenance(ctx, s.ref)
+		if err != nil {
+			s.warn("its provenance is not told: %v", err)
+		}
+		if resp.ExporterResponse == nil {
+			resp.ExporterResponse = map[string]string{}
+		}
+		maps.Copy(resp.ExporterResponse, told)
+	}
 	b.mu.Lock()
 	b.responses[t.Name] = resp.ExporterResponse
 	b.mu.Unlock()
@@ -96,6 +107,7 @@ type solve struct {
 	held  error // why nothing may be exported
 	told  bool  // ready was called
 
+	ref     string                     // under which the engine keeps a record; "" if nobody wants it
 	imports []client.CacheOptionsEntry // caches to read
 	shared  []client.CacheOptionsEntry // those of them that the cache block stands for
 	anew    bool                       // no step is taken from a cache
@@ -123,6 +135,10 @@ func (s *solve) run(ctx context.Context) (*client.SolveResponse, error) {
 		SourcePolicy:        s.b.SourcePolicy,
 		FrontendAttrs:       map[string]string{},
 		Internal:            !s.inEngine() && s.b.Docker == nil,
+	}
+	if s.b.Provenance.Wanted() {
+		s.ref = identity.NewID()
+		opt.Ref = s.ref
 	}
 	for k, v := range s.r.Request.Attrs {
 		if strings.HasPrefix(k, "attest:") || k == "build-arg:SOURCE_DATE_EPOCH" || k == "platform" {
@@ -188,20 +204,22 @@ func (s *solve) noteRefs(ctx context.Context, _ map[string][]byte, refs []string
 // that only it can read, and for provenance, which records what the engine's
 // front end was told.
 func (s *solve) inEngine() bool {
-	if s.r.Foreign != "" {
-		return true
-	}
-	_, ok := s.r.Request.Attrs["attest:provenance"]
-	return ok
+	return s.r.Foreign != "" || s.r.Request.InEngine
 }
 
 // mounts are the directories the engine may read.
 func (s *solve) mounts() (map[string]fsutil.FS, error) {
-	out := map[string]fsutil.FS{}
-	dirs := maps.Clone(s.r.Locals)
-	if s.inEngine() {
-		maps.Copy(dirs, s.r.Request.Locals)
+	if !s.inEngine() {
+		return mountsOf(s.r.Locals, nil)
 	}
+	dirs := maps.Clone(s.r.Locals)
+	maps.Copy(dirs, s.r.Request.Locals)
+	return mountsOf(dirs, &s.r.Request)
+}
+
+// mountsOf opens directories, and the Dockerfile of a request that has it as text.
+func mountsOf(dirs map[string]string, req *lower.Request) (map[string]fsutil.FS, error) {
+	out := map[string]fsutil.FS{}
 	for name, dir := range dirs {
 		f, err := fsutil.NewFS(dir)
 		if err != nil {
@@ -209,9 +227,9 @@ func (s *solve) mounts() (map[string]fsutil.FS, error) {
 		}
 		out[name] = f
 	}
-	if dt := s.r.Request.Dockerfile; dt != nil && s.inEngine() {
+	if req != nil && req.Dockerfile != nil {
 		f := staticfs.NewFS()
-		f.Add(s.r.Request.Attrs["filename"], &fstypes.Stat{Mode: 0o644}, dt)
+		f.Add(req.Attrs["filename"], &fstypes.Stat{Mode: 0o644}, req.Dockerfile)
 		out["dockerfile"] = f
 	}
 	return out, nil
@@ -345,10 +363,9 @@ func (s *solve) frontend(ctx context.Context, gw gwclient.Client) (*gwclient.Res
 		return nil, err
 	}
 	req := gwclient.SolveRequest{
-		Frontend:       "dockerfile.v0",
-		FrontendOpt:    s.r.Request.Attrs,
-		FrontendInputs: map[string]*pb.Definition{},
-		CacheImports:   imports,
+		Frontend:     "dockerfile.v0",
+		FrontendOpt:  s.r.Request.Attrs,
+		CacheImports: imports,
 	}
 	if s.anew {
 		req.FrontendOpt = maps.Clone(req.FrontendOpt)
@@ -358,14 +375,23 @@ func (s *solve) frontend(ctx context.Context, gw gwclient.Client) (*gwclient.Res
 		req.FrontendOpt = maps.Clone(req.FrontendOpt)
 		req.FrontendOpt["cmdline"] = s.r.Builtin
 	}
-	for name, st := range s.r.Request.Inputs {
+	if req.FrontendInputs, err = inputsOf(ctx, s.r.Request.Inputs); err != nil {
+		return nil, err
+	}
+	return gw.Solve(ctx, req)
+}
+
+// inputsOf are the results of needed targets as a front end takes them.
+func inputsOf(ctx context.Context, inputs map[string]llb.State) (map[string]*pb.Definition, error) {
+	out := map[string]*pb.Definition{}
+	for name, st := range inputs {
 		def, err := st.Marshal(ctx)
 		if err != nil {
 			return nil, err
 		}
-		req.FrontendInputs[name] = def.ToPB()
+		out[name] = def.ToPB()
 	}
-	return gw.Solve(ctx, req)
+	return out, nil
 }
 
 // adopt learns from the engine's answer what could not be lowered here, so that
