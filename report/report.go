@@ -62,6 +62,11 @@ func Progress(ctx context.Context, mode Mode, t Terminal, events <-chan executor
 		}
 		return nil
 	}
+	return drive(ctx, v, out, events)
+}
+
+// drive hands events and ticks to v until there are no more.
+func drive(ctx context.Context, v view, out *sink, events <-chan executor.Event) error {
 	ticks := time.NewTicker(v.interval())
 	defer ticks.Stop()
 	for {
