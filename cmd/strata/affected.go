@@ -79,7 +79,7 @@ func (a *app) affected(ctx context.Context, cmd *cobra.Command, opts affectedOpt
 	if r.cfg, r.sel, err = a.selectTargets(ctx, opts.selectOptions, nil); err != nil {
 		return err
 	}
-	if err := r.grant(); err != nil {
+	if err := r.grant(ctx); err != nil {
 		return err
 	}
 	if r.planning, err = a.newPlanning(ctx, r.cfg, r.sel, r.opts.plan, nil); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -95,14 +96,22 @@ func bakeStatus(err error) error {
 		return nil
 	}
 	if st, ok := errors.AsType[*statusError](err); ok {
-		return withStatus(exitFailed, st.Err)
+		if err = st.Err; err == nil {
+			return withStatus(exitFailed, nil)
+		}
 	}
-	return withStatus(exitFailed, err)
+	return withStatus(exitFailed, &bakeError{err})
 }
+
+// A bakeError is an error that is told as docker buildx tells it: on a line that
+// begins with ERROR.
+type bakeError struct{ error }
+
+func (e *bakeError) Unwrap() error { return e.error }
 
 // bake does what docker buildx bake does.
 func (a *app) bake(ctx context.Context, cmd *cobra.Command, opts bakeOptions) error {
-	jobs, err := opts.normalize()
+	jobs, err := opts.normalize(a.lookupEnv)
 	if err != nil {
 		return err
 	}
@@ -112,6 +121,11 @@ func (a *app) bake(ctx context.Context, cmd *cobra.Command, opts bakeOptions) er
 	if opts.list != "" {
 		return a.bakeList(ctx, opts)
 	}
+	if !opts.print {
+		if err := opts.attest(a.lookupEnv); err != nil {
+			return err
+		}
+	}
 	opts.request = func(req *config.Request) {
 		req.Push, req.Load = opts.push, opts.load
 		req.NoCache, req.Pull = changed(cmd.Flags(), "no-cache", opts.noCache), changed(cmd.Flags(), "pull", opts.pull)
@@ -120,14 +134,14 @@ func (a *app) bake(ctx context.Context, cmd *cobra.Command, opts bakeOptions) er
 	if opts.print {
 		return a.bakePrint(ctx, opts)
 	}
+	if err := a.useBuilder(opts.builder); err != nil {
+		return err
+	}
 	if opts.method.Method != "" {
 		if err := callMethod(opts.method); err != nil {
 			return usageError("--call %s: %w", opts.method.Method, err)
 		}
-		return a.bakeCall(ctx, opts, opts.method)
-	}
-	if err := a.useBuilder(opts.builder); err != nil {
-		return err
+		return a.bakeCall(ctx, cmd, opts)
 	}
 	opts.buildOptions.jobs = jobs.Parallel
 	opts.keepGoing = jobs.Mode == "defer-error"
@@ -155,9 +169,12 @@ func (a *app) useBuilder(name string) error {
 }
 
 // normalize checks the flags and brings those that say the same to one form.
-func (o *bakeOptions) normalize() (config.Jobs, error) {
+func (o *bakeOptions) normalize(lookup func(string) (string, bool)) (config.Jobs, error) {
 	o.mode = config.ModeBake
 	o.history = "none"
+	if text, set := lookup("BUILDKIT_PROGRESS"); set && text != "" && o.progress == "auto" {
+		o.progress = text
+	}
 	if o.progress == "none" {
 		o.progress = "quiet"
 	}
@@ -186,16 +203,11 @@ func (o *bakeOptions) normalize() (config.Jobs, error) {
 	return jobs, o.checkAllow()
 }
 
-// unsupported refuses what would otherwise be left out in silence.
+// checkAllow refuses what docker buildx bake does not know.
 func (o *bakeOptions) checkAllow() error {
 	known := []string{"network.host", "security.insecure", "device", "ssh", "fs", "fs.read", "fs.write", "image", "image.push", "image.load", "buildx.local.delete"}
 	for _, a := range o.allow {
-		key, _, _ := strings.Cut(a, "=")
-		found := false
-		for _, k := range known {
-			found = found || k == key
-		}
-		if !found {
+		if key, _, _ := strings.Cut(a, "="); !slices.Contains(known, key) {
 			return usageError("--allow %q is not known; use one of %s", a, strings.Join(known, ", "))
 		}
 	}
@@ -273,7 +285,10 @@ func printTargets(w io.Writer, format string, list []config.Listed) error {
 }
 
 func printVariables(w io.Writer, format string, list []config.ListedVariable) error {
-	out := make([]listedVariable, 0, len(list))
+	var out []listedVariable // null in JSON, as in bake, if there can not be any
+	if list != nil {
+		out = make([]listedVariable, 0, len(list))
+	}
 	for _, v := range list {
 		out = append(out, listedVariable{v.Name, v.Description, v.Type, v.Value})
 	}

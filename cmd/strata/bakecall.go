@@ -7,35 +7,86 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/spf13/cobra"
+
 	"github.com/strata-build/strata/config"
-	"github.com/strata-build/strata/executor/buildkit"
+	"github.com/strata-build/strata/graph"
 	"github.com/strata-build/strata/lower"
-	"github.com/strata-build/strata/plan"
-	"github.com/strata-build/strata/registry"
 	"github.com/strata-build/strata/report"
 )
 
 // bakeCall asks the Dockerfile front end about each target instead of building
-// it, and prints the answers as docker buildx bake does. No engine is needed.
-func (a *app) bakeCall(ctx context.Context, opts bakeOptions, call config.Call) error {
-	cfg, sel, err := a.selectTargets(ctx, opts.selectOptions, nil)
-	if err != nil {
+// it, and prints the answers as docker buildx bake does. An engine is asked only
+// for base images that can not be found otherwise.
+func (a *app) bakeCall(ctx context.Context, cmd *cobra.Command, opts bakeOptions) error {
+	r := &buildRun{app: a, opts: opts.buildOptions}
+	if err := r.check(cmd); err != nil {
 		return err
 	}
-	settings, err := a.registries()
-	if err != nil {
+	var err error
+	if r.cfg, r.sel, err = a.selectTargets(ctx, opts.selectOptions, nil); err != nil {
 		return err
 	}
-	res := registry.NewResolver(settings, registry.NewKeychain(a.lookupEnv))
-	a.onClose(func() error { res.Close(); return nil })
-	c := &caller{call: call, opts: lower.Options{Dir: cfg.Dir, Resolver: res}, lowered: map[string]*lower.Result{}, answers: map[string]*lower.CallResult{}}
+	return r.call(ctx, opts.method)
+}
+
+// called are the targets of sel that say by themselves that they are not built.
+func called(sel *config.Selection) []string {
+	var out []string
 	for _, t := range sel.Targets {
-		c.ask(ctx, t, slices.Contains(sel.Requested, t.Name))
+		if call, err := config.ParseCall(t.Call); (err != nil || call.Method != "") && slices.Contains(sel.Requested, t.Name) {
+			out = append(out, t.Name)
+		}
+	}
+	return out
+}
+
+// callSome builds the targets that are to be built, then answers for the others.
+func (r *buildRun) callSome(ctx context.Context, cmd *cobra.Command) error {
+	asked := called(r.sel)
+	rest := slices.DeleteFunc(slices.Clone(r.sel.Requested), func(name string) bool { return slices.Contains(asked, name) })
+	if len(rest) > 0 {
+		opts := r.opts
+		opts.targets = rest
+		if err := r.app.build(ctx, cmd, opts); err != nil {
+			return err
+		}
+		r.opts.metadata = ""
+	}
+	r.sel.Requested = asked
+	if err := r.call(ctx, config.Call{}); err != nil {
+		if _, misplaced := errors.AsType[*graph.TargetError](err); misplaced {
+			return r.cfg.Diagnose(err)
+		}
+		return err
+	}
+	return nil
+}
+
+// call answers instead of building.
+func (r *buildRun) call(ctx context.Context, call config.Call) error {
+	if err := r.grant(ctx); err != nil {
+		return err
+	}
+	eng, err := r.app.newCallEngine(r.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	c := &caller{call: call, engine: eng, opts: lower.Options{Dir: r.cfg.Dir, Resolver: eng}, lowered: map[string]*lower.Result{}, answers: map[string]*lower.CallResult{}, methods: map[string]string{}}
+	for _, t := range r.sel.Targets {
+		if err := c.ask(ctx, t, slices.Contains(r.sel.Requested, t.Name)); err != nil {
+			return err
+		}
+	}
+	if r.opts.metadata != "" {
+		if err := c.writeMetadata(r.opts.metadata); err != nil {
+			return withStatus(exitLocal, err)
+		}
 	}
 	if call.Format == "json" {
-		err = c.printJSON(a, sel)
+		err = c.printJSON(r.app, r.sel)
 	} else {
-		err = c.printText(a, sel)
+		err = c.printText(r.app, r.sel)
 	}
 	if err == nil && c.failed {
 		return withStatus(exitFailed, nil)
@@ -43,17 +94,38 @@ func (a *app) bakeCall(ctx context.Context, opts bakeOptions, call config.Call) 
 	return err
 }
 
+// writeMetadata writes the answers to a file, as docker buildx does.
+func (c *caller) writeMetadata(file string) error {
+	all := map[string]map[string]any{}
+	for name, answer := range c.answers {
+		all[name] = map[string]any{}
+		for key, value := range answer.Metadata {
+			all[name][key] = value
+			if key == "result.json" && json.Valid([]byte(value)) {
+				all[name][key] = json.RawMessage(value)
+			}
+		}
+	}
+	data, err := json.MarshalIndent(all, "", "  ")
+	if err != nil {
+		return err
+	}
+	return replaceFile(file, append(data, '\n'))
+}
+
 // A caller collects the answers of all targets.
 type caller struct {
-	call    config.Call
+	call    config.Call // of the command line; without a method each target has its own
+	engine  *callEngine
 	opts    lower.Options
 	lowered map[string]*lower.Result
 	answers map[string]*lower.CallResult
+	methods map[string]string // what was asked
 	failed  bool
 }
 
 // ask puts the question to t. Its parents have been lowered for it.
-func (c *caller) ask(ctx context.Context, t *config.Target, wanted bool) {
+func (c *caller) ask(ctx context.Context, t *config.Target, wanted bool) error {
 	parents := map[string]*lower.Result{}
 	for _, id := range t.Needs {
 		if p, ok := c.lowered[string(id)]; ok {
@@ -64,17 +136,37 @@ func (c *caller) ask(ctx context.Context, t *config.Target, wanted bool) {
 		c.lowered[t.Name] = r
 	}
 	if !wanted {
-		return
+		return nil
 	}
-	answer, err := lower.Call(ctx, t, c.call.Method, parents, c.opts)
+	method, err := c.method(t)
+	if err != nil {
+		return err
+	}
+	answer, err := lower.Call(ctx, t, method, parents, c.opts)
+	if err == nil && answer.Foreign != "" {
+		err = c.engine.answer(ctx, t, answer)
+	}
 	if err != nil {
 		answer = &lower.CallResult{Broken: err.Error()}
 	}
-	if answer.Foreign != "" {
-		answer.Broken = "only the engine can read this Dockerfile: " + answer.Foreign
-	}
-	c.answers[t.Name] = answer
+	c.methods[t.Name], c.answers[t.Name] = method, answer
 	c.failed = c.failed || answer.Broken != "" || answer.Failed && !c.call.IgnoreStatus
+	return nil
+}
+
+// method is what t is asked.
+func (c *caller) method(t *config.Target) (string, error) {
+	if c.call.Method != "" {
+		return c.call.Method, nil
+	}
+	call, err := config.ParseCall(t.Call)
+	if err == nil {
+		err = callMethod(call)
+	}
+	if err != nil {
+		return "", &graph.TargetError{ID: graph.ID(t.Name), Attr: "call", Err: err}
+	}
+	return call.Method, nil
 }
 
 func (c *caller) printText(a *app, sel *config.Selection) error {
@@ -113,14 +205,14 @@ func (c *caller) printJSON(a *app, sel *config.Selection) error {
 	if err := json.Unmarshal(printed, &defs); err != nil {
 		return err
 	}
-	name := c.call.Method
-	if name == "lint" {
-		name = "check"
-	}
 	targets := map[string]map[string]any{}
 	for t, def := range defs.Target {
 		targets[t] = map[string]any{"build": def}
 		if answer, ok := c.answers[t]; ok {
+			name := c.methods[t]
+			if name == "lint" {
+				name = "check"
+			}
 			targets[t][name] = answerJSON(answer)
 		}
 	}
@@ -144,45 +236,8 @@ func answerJSON(answer *lower.CallResult) map[string]any {
 // callMethod reports whether call is one of a build's questions.
 func callMethod(call config.Call) error {
 	switch call.Method {
-	case "", "lint", "outline", "targets":
+	case "", "lint", "outline", "targets", "subrequests.describe":
 		return nil
 	}
 	return errors.New("use build, check, outline or targets")
-}
-
-// writeMetadata writes what is known of the results, as docker buildx does. For
-// a target that was there before it is what was said when it was made.
-func (r *buildRun) writeMetadata(ctx context.Context) error {
-	all := map[string]map[string]any{}
-	for _, pt := range r.plan.Targets {
-		t := r.target(pt.Name)
-		switch {
-		case pt.Action == plan.Solve:
-			if response := r.builder.Response(pt.Name); response != nil {
-				all[pt.Name] = buildkit.Metadata(r.planning.runID, t, response)
-			}
-		case pt.Entry != nil:
-			all[pt.Name] = buildkit.Metadata(pt.Entry.Run, t, r.response(ctx, pt))
-		}
-	}
-	data, err := json.MarshalIndent(all, "", "  ")
-	if err != nil {
-		return err
-	}
-	return replaceFile(r.opts.metadata, append(data, '\n'))
-}
-
-// response is what the exporters said when a target was made.
-func (r *buildRun) response(ctx context.Context, pt *plan.Target) map[string]string {
-	out := map[string]string{}
-	if pt.Entry.Digest != "" {
-		out["containerimage.digest"] = pt.Entry.Digest
-	}
-	d, _ := r.planning.index.Detail(ctx, *pt.Entry)
-	for _, in := range d.Inputs {
-		if in.Kind == plan.KindResponse {
-			out[in.Name] = in.Value
-		}
-	}
-	return out
 }

@@ -151,7 +151,10 @@ func (a *app) build(ctx context.Context, cmd *cobra.Command, opts buildOptions) 
 	if r.cfg, r.sel, err = a.selectTargets(ctx, opts.selectOptions, opts.requestOptions.ask(cmd.Flags())); err != nil {
 		return err
 	}
-	if err := r.grant(); err != nil {
+	if opts.bakes() && len(called(r.sel)) > 0 {
+		return r.callSome(ctx, cmd)
+	}
+	if err := r.grant(ctx); err != nil {
 		return err
 	}
 	if err := buildkit.Clashes(r.cfg.Dir, r.sel.Targets); err != nil {
@@ -209,7 +212,9 @@ func (r *buildRun) attempt(ctx context.Context) error {
 func (r *buildRun) makePlan(ctx context.Context) error {
 	defer eager(r.app.lookupEnv)()
 	var err error
-	r.planning, err = r.app.newPlanning(ctx, r.cfg, r.sel, r.opts.plan, r.engineOptions)
+	flags := r.opts.plan
+	flags.inEngine = r.provenance().Wanted()
+	r.planning, err = r.app.newPlanning(ctx, r.cfg, r.sel, flags, r.engineOptions)
 	if err != nil {
 		return err
 	}
@@ -241,16 +246,26 @@ func (r *buildRun) solved() []*config.Target {
 }
 
 // grant checks what the targets ask for against what was granted.
-func (r *buildRun) grant() error {
-	var err error
+func (r *buildRun) grant(ctx context.Context) error {
 	// what an override on the command line names, it grants
-	if r.grants, err = grant.Parse(r.cfg.Dir, slices.Concat(allowedFrom(r.cfg.Dir, r.opts.allow), r.sel.Allowed)); err != nil {
+	allow := slices.Concat(allowedFrom(r.cfg.Dir, r.opts.allow), r.allowedByOverrides())
+	var err error
+	if r.grants, err = grant.Parse(r.cfg.Dir, allow); err != nil {
 		return usageError("%w", err)
 	}
-	if err := r.grants.Check(r.cfg.Dir, r.sel.Targets); err != nil {
+	err = r.grants.Check(r.cfg.Dir, r.sel.Targets)
+	d, ok := errors.AsType[*grant.DeniedError](err)
+	if !ok {
+		return err
+	}
+	if !r.opts.bakes() {
 		return r.denied(err)
 	}
-	return nil
+	if err := r.bakeDenied(ctx, d); err != nil {
+		return err
+	}
+	r.grants, err = grant.Parse(r.cfg.Dir, append(allow, d.Allows()...))
+	return err
 }
 
 // changed is the flag's value if it was given, else nil.
@@ -291,8 +306,12 @@ func (r *buildRun) check(*cobra.Command) error {
 	return nil
 }
 
-// checkFrontends refuses front ends that nobody granted.
+// checkFrontends refuses front ends that nobody granted. bake knows no such
+// privilege.
 func (r *buildRun) checkFrontends() error {
+	if r.opts.bakes() {
+		return nil
+	}
 	for _, t := range r.sel.Targets {
 		if b, err := r.planning.lowerer.Brief(t.Name); err == nil && b.Frontend != "" {
 			if err := r.grants.Frontend(t.Name, b.Frontend); err != nil {
@@ -324,6 +343,7 @@ func (r *buildRun) open(ctx context.Context) error {
 		Lower:        p.lowerer.Options(),
 		Cache:        p.shared,
 		Layers:       p.kind == engine.KindEmbedded,
+		Provenance:   r.provenance(),
 		Unchanged:    func(ctx context.Context, target string) error { return p.unchanged(ctx, r.decided[target]) },
 	}
 	b.SourcePolicy = p.policy
@@ -369,7 +389,7 @@ func (r *buildRun) run(ctx context.Context) error {
 	term := r.app.term()
 	var shown sync.WaitGroup
 	var showErr error
-	shown.Go(func() { showErr = report.Progress(ctx, r.mode, term, r.events) })
+	shown.Go(func() { showErr = r.show(ctx, term) })
 	tell := func(err error) { r.events <- executor.Warning{Time: time.Now(), Text: err.Error()} }
 	r.planning.tell.Store(&tell)
 	results, err := r.solve(ctx)
@@ -391,6 +411,14 @@ func (r *buildRun) run(ctx context.Context) error {
 		err = withStatus(exitLocal, perr)
 	}
 	return r.status(err)
+}
+
+// show shows the progress until there are no more events.
+func (r *buildRun) show(ctx context.Context, term report.Terminal) error {
+	if !r.opts.bakes() {
+		return report.Progress(ctx, r.mode, term, r.events)
+	}
+	return r.bakeProgress().Progress(ctx, r.mode, term, r.events)
 }
 
 // solve tells the beginning and runs the graph.

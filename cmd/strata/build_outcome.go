@@ -28,6 +28,9 @@ func (r *buildRun) print(ctx context.Context, term report.Terminal) error {
 	}
 	if r.mode == report.Quiet {
 		report.Failures(w, term, r.done)
+		if r.opts.bakes() {
+			return nil
+		}
 		return report.Digests(r.historyOut(), r.done)
 	}
 	var recs []history.Record
@@ -74,6 +77,9 @@ func (r *buildRun) status(err error) error {
 	if !errors.Is(err, executor.ErrFailed) {
 		return err
 	}
+	if r.opts.bakes() {
+		return r.firstFailure(err)
+	}
 	return withStatus(status, nil)
 }
 
@@ -86,6 +92,16 @@ func graver(a, b int) int {
 		}
 	}
 	return max(a, b)
+}
+
+// firstFailure is the line that docker buildx bake ends with.
+func (r *buildRun) firstFailure(err error) error {
+	for _, res := range r.done.Results {
+		if res.State == executor.Failed {
+			return fmt.Errorf("target %s: failed to solve: %w", res.Target, res.Err)
+		}
+	}
+	return err
 }
 
 // lost is the loss of the engine, nil if it is there: the watch noticed, or the
@@ -162,11 +178,14 @@ func (r *buildRun) again(target string) string {
 
 // verb is the command that builds like this.
 func (o *buildOptions) verb() string {
-	if o.selectOptions.mode == config.ModeBake {
+	if o.bakes() {
 		return "bake"
 	}
 	return "build"
 }
+
+// bakes reports whether the command is bake.
+func (o *buildOptions) bakes() bool { return o.selectOptions.mode == config.ModeBake }
 
 // denied shows each request at the line that makes it.
 func (r *buildRun) denied(err error) error {

@@ -23,7 +23,7 @@ func (a *app) builtElsewhere(ctx context.Context, name string, opts historyOptio
 	if r.cfg, r.sel, err = a.selectTargets(ctx, opts.selectOptions, nil); err != nil {
 		return history.Record{}, err
 	}
-	if err := r.grant(); err != nil {
+	if err := r.grant(ctx); err != nil {
 		return history.Record{}, err
 	}
 	if none, err := a.nothingKept(r, opts.shared); none || err != nil {

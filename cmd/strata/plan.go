@@ -90,7 +90,7 @@ func (a *app) planned(ctx context.Context, f *pflag.FlagSet, opts buildOptions) 
 	if r.cfg, r.sel, err = a.selectTargets(ctx, opts.selectOptions, opts.requestOptions.ask(f)); err != nil {
 		return nil, err
 	}
-	if err := r.grant(); err != nil {
+	if err := r.grant(ctx); err != nil {
 		return nil, err
 	}
 	if err := r.makePlan(ctx); err != nil {

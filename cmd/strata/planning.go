@@ -39,6 +39,7 @@ type planFlags struct {
 	refreshBases bool
 	verify       bool
 	cache        sharedOptions
+	inEngine     bool // the engine's front end has to read all Dockerfiles
 }
 
 func (o *planFlags) flags(f *pflag.FlagSet) {
@@ -230,6 +231,7 @@ func (p *planning) lowerOptions() lower.Options {
 	return lower.Options{
 		Dir: p.cfg.Dir, RunID: p.runID, Workers: p.workers,
 		Foreign: buildkit.UnderPolicy(p.policy), Resolver: &baseResolver{p}, Digest: p.baseDigest, Generation: p.files.Generation,
+		InEngine: p.opts.inEngine,
 	}
 }
 

@@ -4,10 +4,13 @@ import (
 	"context"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/strata-build/strata/config"
 	"github.com/strata-build/strata/engine"
+	"github.com/strata-build/strata/executor"
 	"github.com/strata-build/strata/executor/buildkit"
+	"github.com/strata-build/strata/report"
 )
 
 // remoteArgs takes the URLs off the arguments of bake: the first is where the
@@ -57,9 +60,27 @@ func (a *app) readRemote(ctx context.Context, opts *bakeOptions) error {
 			return dir, err
 		},
 	}
-	var err error
-	opts.remote, err = reader.Read(ctx, definition, there)
+	err := a.showing(ctx, opts.progress, func(emit func(executor.Event)) (err error) {
+		reader.Emit = emit
+		opts.remote, err = reader.Read(ctx, definition, there)
+		return err
+	})
 	opts.prepare = func(targets []*config.Target) { a.shareGitSecrets(definition, targets) }
+	return err
+}
+
+// showing runs do and shows the events that it emits.
+func (a *app) showing(ctx context.Context, progress string, do func(emit func(executor.Event)) error) error {
+	mode, err := report.ParseMode(progress)
+	if err != nil {
+		return usageError("--progress: %w", err)
+	}
+	events := make(chan executor.Event)
+	var shown sync.WaitGroup
+	shown.Go(func() { _ = report.Bake{}.Progress(ctx, mode, a.term(), events) }) // a closed pipe is no failure
+	err = do(func(e executor.Event) { events <- e })
+	close(events)
+	shown.Wait()
 	return err
 }
 

@@ -172,6 +172,10 @@ func (a *app) finish(err error, sig int32) int {
 		return st.Status
 	}
 	if sig != 0 {
+		if _, bake := errors.AsType[*bakeError](err); bake {
+			fmt.Fprintln(a.err, "ERROR: got SIGTERM/SIGINT, forcing shutdown")
+			return 128 + int(sig)
+		}
 		fmt.Fprintln(a.err, "strata: interrupted")
 		return 128 + int(sig)
 	}
@@ -180,16 +184,35 @@ func (a *app) finish(err error, sig int32) int {
 }
 
 func printError(w io.Writer, t report.Terminal, err error) {
+	_, bake := errors.AsType[*bakeError](err)
 	if ce, ok := errors.AsType[*config.Error](err); ok {
 		width, _ := t.Size()
 		ce.Write(w, t.Color, width)
+		if bake {
+			fmt.Fprintf(w, "ERROR: %s\n", report.SanitizeLine(firstOf(ce)))
+			return
+		}
 		fmt.Fprintf(w, "%s; nothing was built.\n", plural(len(ce.Diags.Errs()), "error"))
 		return
 	}
-	fmt.Fprintf(w, "Error: %s\n", report.Sanitize(err.Error(), false))
+	label := "Error"
+	if bake {
+		label = "ERROR"
+	}
+	fmt.Fprintf(w, "%s: %s\n", label, report.Sanitize(err.Error(), false))
 	if hint := hintOf(err); hint != "" {
 		fmt.Fprintf(w, "  %s\n", report.Sanitize(hint, false))
 	}
+}
+
+// firstOf is the first of several problems, and how many others there are.
+func firstOf(e *config.Error) string {
+	errs := e.Diags.Errs()
+	text, _, _ := strings.Cut(e.Error(), "\n")
+	if n := len(errs) - 1; n > 0 {
+		text += ", and " + plural(n, "other problem")
+	}
+	return text
 }
 
 func hintOf(err error) string {

@@ -163,7 +163,7 @@ func (s *watching) plan(ctx context.Context, r *buildRun) error {
 	if r.cfg, r.sel, err = r.app.selectTargets(ctx, s.opts.selectOptions, s.opts.requestOptions.ask(s.flags)); err != nil {
 		return err
 	}
-	if err := r.grant(); err != nil {
+	if err := r.grant(ctx); err != nil {
 		return err
 	}
 	if err := buildkit.Clashes(r.cfg.Dir, r.sel.Targets); err != nil {
