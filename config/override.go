@@ -106,11 +106,11 @@ func (r *resolver) policyFlags(flags []string) []string {
 		switch {
 		case err != nil:
 		case len(p.Files) > 0:
-			err = errors.New("files are named in the build file")
+			err = errors.New("--policy does not accept filename; name policy files in the build file")
 		case p.Reset:
-			err = errors.New("policies are composed in the build file")
+			err = errors.New("--policy does not accept reset; compose policies in the build file")
 		case p.Disabled && (p.Strict != nil || p.LogLevel != "" || len(flags) > 1):
-			err = errors.New("disabled can not be combined with other options")
+			err = errors.New("disabled policy cannot be combined with other policy flags")
 		case p.Disabled:
 			r.noPolicy = true
 			return nil

@@ -83,6 +83,9 @@ func UnderPolicy(policy *spb.Policy) string {
 // can run: to build them without would be less than what was asked for.
 func checkPolicy(t *config.Target) error {
 	for _, p := range t.Policy {
+		if p.Disabled && (len(t.Policy) > 1 || len(p.Files) > 0 || p.Reset) {
+			return &graph.TargetError{ID: graph.ID(t.Name), Attr: "policy", Err: errors.New("disabled policy cannot be combined with other policy flags")}
+		}
 		if p.Disabled {
 			return nil
 		}

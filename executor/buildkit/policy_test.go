@@ -136,3 +136,22 @@ func TestPoliciesInRegoAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestPolicyOfATarget(t *testing.T) {
+	for _, tt := range []struct {
+		policy []config.Policy
+		want   string // in the error, "" if there is none
+	}{
+		{nil, ""},
+		{[]config.Policy{{Disabled: true}}, ""},
+		{[]config.Policy{{Files: []string{"a.rego"}}}, "Rego"},
+		{[]config.Policy{{Files: []string{"a.rego"}}, {Disabled: true}}, "cannot be combined"},
+		{[]config.Policy{{Disabled: true}, {Reset: true}}, "cannot be combined"},
+		{[]config.Policy{{Disabled: true, Reset: true}}, "cannot be combined"},
+	} {
+		err := checkPolicy(&config.Target{Name: "app", Policy: tt.policy})
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%+v: %v, want %q", tt.policy, err, tt.want)
+		}
+	}
+}
