@@ -108,7 +108,8 @@ func (m *Memo) decode(data []byte) {
 	}
 }
 
-// Save writes what is new. A file in the place appears whole or not at all.
+// Save writes what is new, and lets go of what it has in memory: it is read again
+// if it is asked for. A file in the place appears whole or not at all.
 func (m *Memo) Save() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -126,8 +127,11 @@ func (m *Memo) Save() error {
 	if err := errors.Join(m.encode(w), w.Flush()); err != nil {
 		return errors.Join(err, f.Cancel())
 	}
-	m.changed = false
-	return f.Close()
+	if err := f.Close(); err != nil {
+		return err
+	}
+	m.changed, m.loaded, m.entries = false, false, map[string]*memoEntry{}
+	return nil
 }
 
 func (m *Memo) encode(w io.Writer) error {

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/platforms"
@@ -78,6 +79,14 @@ type Result struct {
 	asked       []BaseImage       // images that were asked for
 	files       imageFiles        // of them, parents' included
 	generations map[string]string // Options.Generation of the directories, then
+
+	vertices atomic.Pointer[map[digest.Digest]vertex] // see index
+}
+
+// A vertex is one of a definition, with what is said of it.
+type vertex struct {
+	op       []byte
+	metadata *llb.OpMetadata // nil if there is none
 }
 
 // A Platform is one platform's part of a Result.
@@ -89,6 +98,8 @@ type Platform struct {
 	Steps    []Step // the target's own vertices, needs first
 	History  []Entry
 	Base     string // what the last stage starts from: image, "target:x", "scratch"
+
+	metadata string // Config as the front end of a target that needs it is told it; "" as long as none is
 }
 
 // An Attestation is a statement the front end attached, with its definition.
@@ -301,14 +312,24 @@ func (r *Result) StepCount() int {
 	return n
 }
 
-// Vertices is the set of all vertices of r, parents' included.
-func (r *Result) Vertices() map[digest.Digest]bool {
-	all := map[digest.Digest]bool{}
+// index finds all vertices of r, parents' included, by digest. It is made when it
+// is first asked for and must not be changed.
+func (r *Result) index() map[digest.Digest]vertex {
+	if all := r.vertices.Load(); all != nil {
+		return *all
+	}
+	all := map[digest.Digest]vertex{}
 	for _, p := range r.Platforms {
 		for _, dt := range p.Def.Def {
-			all[digest.FromBytes(dt)] = true
+			d := digest.FromBytes(dt)
+			v := vertex{op: dt}
+			if md, ok := p.Def.Metadata[d]; ok {
+				v.metadata = &md
+			}
+			all[d] = v
 		}
 	}
+	r.vertices.Store(&all)
 	return all
 }
 
@@ -317,6 +338,7 @@ func (r *Result) Vertices() map[digest.Digest]bool {
 func (r *Result) Adopt(plats []Platform, multi bool, meta map[string][]byte, opts Options) error {
 	r.Multi = multi
 	r.Metadata = meta
+	r.vertices.Store(nil)
 	for _, p := range plats {
 		if p.Def != nil {
 			def, err := rewrite(p.Def, &r.Request, opts)

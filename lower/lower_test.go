@@ -128,10 +128,14 @@ func TestParentIsBaseAndItsStepsAreItsOwn(t *testing.T) {
 			t.Errorf("step %q belongs to base and app", s.Name)
 		}
 	}
-	all := app.Vertices()
+	all := app.index()
 	for d := range own {
-		if !all[d] {
+		if all[d].op == nil {
 			t.Errorf("vertex %s of base has another digest in app", d)
+			continue
+		}
+		if &all[d].op[0] != &base.index()[d].op[0] {
+			t.Errorf("vertex %s of base is held twice", d)
 		}
 	}
 }
@@ -213,8 +217,8 @@ func TestEqualSourcesAreOneVertex(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for d := range a.Vertices() {
-		if !b.Vertices()[d] {
+	for d := range a.index() {
+		if b.index()[d].op == nil {
 			t.Errorf("vertex %s of a is not in b", d)
 		}
 	}

@@ -405,7 +405,7 @@ func platformIndex(list []exptypes.Platform, want *ocispec.Platform) (int, bool)
 // attach puts the results of the needed targets in. All of them are lowered.
 func (req *Request) attach() error {
 	for _, l := range req.links {
-		plat := req.parents[l.target].result.Platforms[l.index]
+		plat := &req.parents[l.target].result.Platforms[l.index]
 		if err := req.addInput(l.key, plat); err != nil {
 			return at(req.target, "contexts."+l.key, err)
 		}
@@ -413,7 +413,7 @@ func (req *Request) attach() error {
 	return nil
 }
 
-func (req *Request) addInput(key string, plat Platform) error {
+func (req *Request) addInput(key string, plat *Platform) error {
 	op, err := llb.NewDefinitionOp(unmarked(plat.Def))
 	if err != nil {
 		return fmt.Errorf("reading the LLB of a needed target: %w", err)
@@ -424,11 +424,14 @@ func (req *Request) addInput(key string, plat Platform) error {
 		req.Inputs[input] = llb.Scratch()
 	}
 	if len(plat.Config) > 0 {
-		md, err := json.Marshal(map[string][]byte{exptypes.ExporterImageConfigKey: plat.Config})
-		if err != nil {
-			return err
+		if plat.metadata == "" { // one text for all that need it
+			md, err := json.Marshal(map[string][]byte{exptypes.ExporterImageConfigKey: plat.Config})
+			if err != nil {
+				return err
+			}
+			plat.metadata = string(md)
 		}
-		req.Attrs["input-metadata:"+input] = string(md)
+		req.Attrs["input-metadata:"+input] = plat.metadata
 	}
 	return nil
 }
@@ -534,12 +537,21 @@ func (req *Request) parentNamed(name string) (string, bool) {
 	return t, ok
 }
 
-// parentVertices is the set of vertices that belong to needed targets.
-func (req *Request) parentVertices() map[digest.Digest]bool {
-	all := map[digest.Digest]bool{}
+// parentVertices are the vertices that belong to needed targets. The caller must
+// not change them.
+func (req *Request) parentVertices() map[digest.Digest]vertex {
+	var all map[digest.Digest]vertex
+	own := false
 	for _, p := range req.parents {
-		if p.result != nil {
-			maps.Copy(all, p.result.Vertices())
+		switch {
+		case p.result == nil:
+		case all == nil:
+			all = p.result.index()
+		case !own:
+			all, own = maps.Clone(all), true
+			fallthrough
+		default:
+			maps.Copy(all, p.result.index())
 		}
 	}
 	return all

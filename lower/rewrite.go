@@ -16,7 +16,9 @@ import (
 // run and no session, so that equal sources of several targets are one vertex
 // that the engine transfers once; and it lifts the no-cache mark from vertices
 // of parents, which have been solved already in this run. Digests, metadata and
-// source locations are linked anew. Rewriting twice changes nothing more.
+// source locations are linked anew. Rewriting twice changes nothing more. What is
+// a parent's vertex is the parent's own copy of it: a thousand targets on one base
+// hold it once.
 //
 // The SharedKeyHint decides which earlier transfer the engine updates, so it
 // names the directory and the patterns: two targets that read different parts
@@ -26,6 +28,7 @@ func rewrite(def *llb.Definition, req *Request, opts Options) (*llb.Definition, 
 	out := &pb.Definition{Metadata: map[string]*pb.OpMetadata{}}
 	moved := map[string]string{}
 	parents := req.parentVertices()
+	shared := map[digest.Digest]llb.OpMetadata{}
 	for _, dt := range in.Def {
 		var op pb.Op
 		if err := op.UnmarshalVT(dt); err != nil {
@@ -46,18 +49,30 @@ func rewrite(def *llb.Definition, req *Request, opts Options) (*llb.Definition, 
 		}
 		now := digest.FromBytes(b)
 		moved[old] = string(now)
-		out.Def = append(out.Def, b)
-		if md, ok := in.Metadata[old]; ok {
-			if parents[now] {
-				md = md.CloneVT()
-				md.IgnoreCache = false
-			}
+		v, inherited := parents[now]
+		if inherited {
+			b = v.op
+		}
+		switch md, described := in.Metadata[old]; {
+		case !described:
+		case inherited && v.metadata != nil:
+			shared[now] = *v.metadata
+		case inherited:
+			md = md.CloneVT()
+			md.IgnoreCache = false
+			out.Metadata[string(now)] = md
+		default:
 			out.Metadata[string(now)] = md
 		}
+		out.Def = append(out.Def, b)
 	}
 	relinkSource(in, out, moved)
 	d := &llb.Definition{}
 	d.FromPB(out)
+	for now, md := range shared {
+		md.IgnoreCache = false
+		d.Metadata[now] = md
+	}
 	d.Constraints = def.Constraints
 	return d, nil
 }

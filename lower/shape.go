@@ -57,8 +57,8 @@ type shaper struct {
 	byDir    bool              // local sources are named and not numbered, to compare targets
 	uses     []Use
 	used     map[Use]bool
-	parents  map[digest.Digest]bool // vertices of needed targets
-	localOf  map[string]int         // digest of a vertex that is a local source -> its number
+	parents  map[digest.Digest]vertex // vertices of needed targets
+	localOf  map[string]int           // digest of a vertex that is a local source -> its number
 	unpinned []string
 	done     map[string]string // digest of a vertex -> hash of it and of what it needs
 	own      map[string]string // digest of a vertex -> hash of it alone
@@ -158,13 +158,14 @@ func (s *shaper) source(d string, src *pb.SourceOp, platform *pb.Platform) error
 // noteUses notes what op takes of local sources. A definition's closing pointer
 // takes all: the source is the result.
 func (s *shaper) noteUses(d string, op *pb.Op) {
+	_, inherited := s.parents[digest.Digest(d)]
 	for i, in := range op.Inputs {
 		n, ok := s.localOf[in.Digest]
 		if !ok {
 			continue
 		}
 		for _, t := range takings(op, int64(i)) {
-			if u := (Use{n, t.src, t.contents, s.parents[digest.Digest(d)]}); !s.used[u] {
+			if u := (Use{n, t.src, t.contents, inherited}); !s.used[u] {
 				s.used[u] = true
 				s.uses = append(s.uses, u)
 			}

@@ -39,10 +39,10 @@ func newVertices(def *llb.Definition) (*vertices, error) {
 }
 
 // steps lists the vertices that are not in parents.
-func (v *vertices) steps(parents map[digest.Digest]bool) []Step {
+func (v *vertices) steps(parents map[digest.Digest]vertex) []Step {
 	var out []Step
 	for _, d := range v.order {
-		if parents[d] {
+		if _, ok := parents[d]; ok {
 			continue
 		}
 		name := v.description(d)["llb.customname"]

@@ -15,38 +15,33 @@ import (
 // the digest of the set's listing.
 const kindFiles = "files"
 
-// explain gives every target that is solved its listings, and its reasons if it
-// has none yet: the difference to its last success.
-func (p *Planner) explain(ctx context.Context, plan *Plan, all map[string]*subject) error {
-	for _, t := range plan.Targets {
-		if t.Action != Solve {
-			continue
-		}
-		if last, ok := p.Index.Last(t.Name); ok {
-			t.Last = &last
-		}
-		if err := p.list(ctx, t); err != nil {
-			return p.fileError(all[t.Name].target, lower.Local{}, err)
-		}
-		if len(t.Reasons) > 0 {
-			continue
-		}
-		if t.Last == nil {
-			t.Reasons = []Reason{{Kind: KindNew}}
-			continue
-		}
-		old, ok := p.Index.Detail(ctx, *t.Last)
-		if !ok {
-			t.Reasons = []Reason{{Kind: KindUnknown, Path: "the details of the last build are gone"}}
-			continue
-		}
-		c := comparison{
-			tree: func(digest string) ([]files.File, bool) { return oldTree(ctx, p.Index, *t.Last, digest) }, now: t,
-			readings: p.readings(ctx, t.Name),
-		}
-		if t.Reasons = c.compare(old.Inputs, t.Inputs); len(t.Reasons) == 0 {
-			t.Reasons = []Reason{{Kind: KindUnknown, Path: "nothing that is recorded by name has changed"}}
-		}
+// explain gives a target that is solved its listings, and its reasons if it has
+// none yet: the difference to its last success.
+func (p *Planner) explain(ctx context.Context, t *Target, s *subject) error {
+	if last, ok := p.Index.Last(t.Name); ok {
+		t.Last = &last
+	}
+	if err := p.list(ctx, t); err != nil {
+		return p.fileError(s.target, lower.Local{}, err)
+	}
+	if len(t.Reasons) > 0 {
+		return nil
+	}
+	if t.Last == nil {
+		t.Reasons = []Reason{{Kind: KindNew}}
+		return nil
+	}
+	old, ok := p.Index.Detail(ctx, *t.Last)
+	if !ok {
+		t.Reasons = []Reason{{Kind: KindUnknown, Path: "the details of the last build are gone"}}
+		return nil
+	}
+	c := comparison{
+		tree: func(digest string) ([]files.File, bool) { return oldTree(ctx, p.Index, *t.Last, digest) }, now: t,
+		readings: p.readings(ctx, t.Name),
+	}
+	if t.Reasons = c.compare(old.Inputs, t.Inputs); len(t.Reasons) == 0 {
+		t.Reasons = []Reason{{Kind: KindUnknown, Path: "nothing that is recorded by name has changed"}}
 	}
 	return nil
 }
@@ -55,15 +50,15 @@ func (p *Planner) explain(ctx context.Context, plan *Plan, all map[string]*subje
 func (p *Planner) list(ctx context.Context, t *Target) error {
 	for i := range t.Trees {
 		tree := &t.Trees[i]
-		if tree.Listing != nil {
+		if tree.own != nil {
 			continue
 		}
 		list, err := p.Files.List(ctx, tree.Set)
 		if err != nil {
 			return err
 		}
-		tree.Files = matching(list, withDirs(tree.Uses))
-		tree.own = matching(list, tree.Own)
+		tree.files = matching(list, withDirs(tree.Uses))
+		tree.own = append([]files.File{}, matching(list, tree.Own)...) // not nil: it has been looked at
 		tree.Listing = files.Encode(tree.own)
 		for j, in := range t.Inputs {
 			if in.Kind == kindFiles && in.Name == tree.Name {
@@ -72,6 +67,14 @@ func (p *Planner) list(ctx context.Context, t *Target) error {
 		}
 	}
 	return nil
+}
+
+// forget lets go of the listings but for the form in which they are kept: those of
+// a thousand targets are many files. They are listed again if they are asked for.
+func (t *Target) forget() {
+	for i := range t.Trees {
+		t.Trees[i].files, t.Trees[i].own = nil, nil
+	}
 }
 
 func (p *Planner) readings(ctx context.Context, name string) []lower.Reading {

@@ -26,11 +26,11 @@ type Tree struct {
 	Uses []string // what is taken of it, see [expand]; all of it if one is ""
 	Own  []string // of these, what the target itself takes and not one it needs
 
-	// Files is what the engine's cache looks at, and Listing what Own takes, in the form to keep.
-	// They are there for targets that are solved.
-	Files   []files.File
+	// Listing is what Own takes, in the form to keep. It is there for targets that are
+	// solved.
 	Listing []byte
-	own     []files.File
+	files   []files.File // what the engine's cache looks at; nil if it is not listed
+	own     []files.File // what Own takes; nil if it is not listed
 }
 
 // A subject is a target under examination.

@@ -113,10 +113,17 @@ func (p *Planner) Make(ctx context.Context) (*Plan, error) {
 	if err := p.lookUpAll(ctx, plan, subjects); err != nil {
 		return nil, err
 	}
-	if err := p.explain(ctx, plan, subjects); err != nil {
-		return nil, err
+	for _, t := range plan.Targets {
+		if t.Action != Solve {
+			continue
+		}
+		if err := p.explain(ctx, t, subjects[t.Name]); err != nil {
+			return nil, err
+		}
+		p.steps(ctx, t)
+		t.forget()
 	}
-	p.predict(ctx, plan)
+	plan.weigh()
 	return plan, nil
 }
 

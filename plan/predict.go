@@ -24,23 +24,18 @@ const KindKey = "key"
 // repeated when a target is reused.
 const KindResponse = "response"
 
-// predict says which steps are expected to run and how long that takes.
-func (p *Planner) predict(ctx context.Context, plan *Plan) {
-	for _, t := range plan.Targets {
-		if t.Action == Solve {
-			p.steps(ctx, t)
-		}
-	}
+// weigh finds the critical chain of what is solved.
+func (p *Plan) weigh() {
 	weights := map[graph.ID]time.Duration{}
-	for _, t := range plan.Targets {
+	for _, t := range p.Targets {
 		if t.Action == Solve {
 			weights[graph.ID(t.Name)] = t.Estimate
 		}
 	}
-	plan.critical(weights)
+	p.critical(weights)
 }
 
-// steps fills in the steps of t. A step whose key the last success has is
+// steps says which steps of t are expected to run and how long that takes. A step whose key the last success has is
 // expected in the engine's cache.
 func (p *Planner) steps(ctx context.Context, t *Target) {
 	res, err := p.Lowerer.Result(ctx, t.Name)
@@ -103,7 +98,7 @@ func (t *Target) content(sel lower.Selection) string {
 		if tree.Set.Dir != sel.Local.Dir || !equalSets(tree.Set, setOf(sel.Local)) {
 			continue
 		}
-		for _, f := range tree.Files {
+		for _, f := range tree.files {
 			if sel.Matches(f.Path) {
 				fmt.Fprintf(h, "%q %s\n", f.Path, f.Digest)
 			}

@@ -22,7 +22,7 @@ type section struct {
 	nonce   [16]byte // changes when a change was hidden, see Cache.Generation
 	renewed bool     // nonce is not that on disk
 	day     uint32   // last use
-	raw     []byte   // encoded records, not yet checked against sum
+	raw     []byte   // encoded records, not yet checked against sum; nil if they are decoded
 	sum     [32]byte
 	entries map[string]*record // nil until decoded
 	edits   int                // how often entries changed
@@ -54,7 +54,7 @@ func (s *section) load() {
 		s.renew()
 		s.damaged()
 	}
-	s.entries = entries
+	s.entries, s.raw = entries, nil
 }
 
 // records returns the record of each node, nil where there is none.
@@ -129,12 +129,15 @@ type packed struct {
 func (s *section) pack(today uint32) packed {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	raw := s.raw
 	if s.edits != s.saved {
 		maps.DeleteFunc(s.entries, func(_ string, r *record) bool { return r.day+keepDays < today })
-		s.raw = encodeRecords(s.entries)
-		s.sum = sha256.Sum256(s.raw)
 	}
-	return packed{s.dir, s.nonce, min(s.day, today), s.raw, s.sum, s.edits}
+	if s.entries != nil {
+		raw = encodeRecords(s.entries)
+		s.raw, s.sum = nil, sha256.Sum256(raw) // what is decoded is not held twice
+	}
+	return packed{s.dir, s.nonce, min(s.day, today), raw, s.sum, s.edits}
 }
 
 // written marks that p is on disk.

@@ -8,9 +8,13 @@ import (
 
 // A command lives shortly and needs little: by Go's default the collector of
 // garbage would run a dozen times while a plan of a thousand targets is made,
-// for a few megabytes each. freeGarbage is how much there may be before it runs,
-// in bytes; when more than twice that is in use, half of what is in use.
-const freeGarbage = 32 << 20
+// for a few megabytes each. There may be freeGarbage before it runs, in bytes, and
+// less as soon as it and what is in use are more than roomyHeap; but always a
+// quarter of what is in use.
+const (
+	freeGarbage = 32 << 20
+	roomyHeap   = 80 << 20
+)
 
 // tuneCollector adapts the collector after each of its runs, for as long as the
 // process lives.
@@ -39,7 +43,8 @@ func tunes(lookupEnv func(string) (string, bool)) bool {
 // least heap.
 func collectorPercent(live uint64) int {
 	live = max(live, 4<<20)
-	return int(max(100*freeGarbage/live, 50))
+	garbage := min(freeGarbage, roomyHeap-min(live, roomyHeap))
+	return int(max(100*garbage/live, 25))
 }
 
 // follow calls f after each run of the collector, until f says that it is enough.

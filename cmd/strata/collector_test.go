@@ -10,7 +10,7 @@ func TestCollectorPercent(t *testing.T) {
 		liveMB  uint64
 		percent int
 	}{
-		{0, 800}, {4, 800}, {8, 400}, {16, 200}, {32, 100}, {64, 50}, {1024, 50},
+		{0, 800}, {4, 800}, {8, 400}, {16, 200}, {32, 100}, {48, 66}, {56, 42}, {64, 25}, {80, 25}, {1024, 25},
 	} {
 		if got := collectorPercent(tt.liveMB << 20); got != tt.percent {
 			t.Errorf("with %d MiB in use: %d percent, want %d", tt.liveMB, got, tt.percent)
