@@ -156,7 +156,7 @@ func (m *memoryStore) imports(t *testing.T, s *Shared, targets ...string) []clie
 	t.Helper()
 	var layers []Layers
 	for _, name := range targets {
-		layers = append(layers, Layers{name, "linux/amd64"})
+		layers = append(layers, Layers{Target: name, Platform: "linux/amd64"})
 	}
 	return s.Imports(t.Context(), layers)
 }

@@ -28,8 +28,8 @@ var (
 	noTag          = lazyregexp.New(`[^A-Za-z0-9_-]+`)
 )
 
-// The lengths that names are cut to. A tag is "layers-" with a target and a
-// platform; the name of a repository with its registry is at most 255 long.
+// The lengths that names are cut to. A tag is "layers-" or "images-" with a target and
+// a platform; the name of a repository with its registry is at most 255 long.
 const (
 	maxComponent = 64
 	maxTarget    = 72
@@ -72,12 +72,19 @@ func Repository(block *config.CacheBlock, scope config.CacheScope) string {
 type Layers struct {
 	Target   string
 	Platform string // "linux/arm64/v8"
+	// OnImages says that they were made on images of needed targets and not on
+	// their steps: BuildKit's keys are others then.
+	OnImages bool
 }
 
 // tag is the tag of the layers in a scope. No target is named with a dot by
 // legal, so target and platform are kept apart.
 func (l Layers) tag() string {
-	return "layers-" + legal(l.Target, plainTag, noTag, maxTarget) + "." + platformTag(l.Platform)
+	kind := "layers-"
+	if l.OnImages {
+		kind = "images-"
+	}
+	return kind + legal(l.Target, plainTag, noTag, maxTarget) + "." + platformTag(l.Platform)
 }
 
 // platformTag is "linux-arm64-v8". Slashes become dashes; a platform that has

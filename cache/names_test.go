@@ -55,7 +55,7 @@ func TestNamesAreLegalAndDifferent(t *testing.T) {
 	seen := map[string]string{}
 	check := func(scope string, l Layers) {
 		ref := s.Ref(config.CacheScope{Name: scope}, l)
-		who := fmt.Sprintf("%q %q %q", scope, l.Target, l.Platform)
+		who := fmt.Sprintf("%q %q %q %v", scope, l.Target, l.Platform, l.OnImages)
 		named, err := reference.ParseNormalizedNamed(ref)
 		if err != nil {
 			t.Errorf("%s: %q: %v", who, ref, err)
@@ -70,11 +70,12 @@ func TestNamesAreLegalAndDifferent(t *testing.T) {
 		seen[ref] = who
 	}
 	for _, scope := range scopes {
-		check(scope, Layers{"app", "linux/amd64"})
+		check(scope, Layers{Target: "app", Platform: "linux/amd64"})
 	}
 	for _, target := range targets {
 		for _, platform := range platforms {
-			check("main", Layers{target, platform})
+			check("main", Layers{Target: target, Platform: platform})
+			check("main", Layers{Target: target, Platform: platform, OnImages: true})
 		}
 	}
 }

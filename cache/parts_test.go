@@ -74,7 +74,7 @@ func (l lent) write(t *testing.T, g *graphOf) ocispec.Descriptor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.shared.Exported(t.Context(), l.repo.Name()+":"+Layers{"app", "linux/amd64"}.tag(), desc, nil)
+	l.shared.Exported(t.Context(), l.repo.Name()+":"+Layers{Target: "app", Platform: "linux/amd64"}.tag(), desc, nil)
 	return desc
 }
 
@@ -123,7 +123,7 @@ func TestPartsInARegistry(t *testing.T) {
 	if done, err := looked.Prune(t.Context(), index.Policy{}, true); err != nil || done.Entries > 0 {
 		t.Errorf("pruned %+v: %v", done, err)
 	}
-	imports := l.shared.Imports(t.Context(), []Layers{{"app", "linux/amd64"}})
+	imports := l.shared.Imports(t.Context(), []Layers{{Target: "app", Platform: "linux/amd64"}})
 	if n := l.whole(t, imports); n < 2 || n != len(imports) {
 		t.Errorf("%d of %d parts are whole", n, len(imports))
 	}

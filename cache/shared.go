@@ -98,21 +98,7 @@ func (s *Shared) Ref(scope config.CacheScope, l Layers) string {
 // read in their order. Only what exists is listed, and not more than BuildKit can
 // make good use of. A cache in parts is listed as all of them.
 func (s *Shared) Imports(ctx context.Context, layers []Layers) []client.CacheOptionsEntry {
-	var refs []string
-	for _, l := range layers {
-		for _, scope := range s.block.Scopes {
-			refs = append(refs, s.Ref(scope, l))
-		}
-	}
-	found := make([]*lookup, len(refs))
-	var g errgroup.Group
-	for i := range refs {
-		g.Go(func() error {
-			found[i] = s.lookup(ctx, refs[i])
-			return nil
-		})
-	}
-	_ = g.Wait() // it has no errors
+	refs, found := s.lookups(ctx, layers)
 	var out []client.CacheOptionsEntry
 	seen, caches := map[digest.Digest]bool{}, 0
 	for i, f := range found {
@@ -132,6 +118,31 @@ func (s *Shared) Imports(ctx context.Context, layers []Layers) []client.CacheOpt
 		}
 	}
 	return out
+}
+
+// Has reports whether there is a cache of any of layers.
+func (s *Shared) Has(ctx context.Context, layers []Layers) bool {
+	_, found := s.lookups(ctx, layers)
+	return slices.ContainsFunc(found, func(l *lookup) bool { return l != nil && len(l.parts) > 0 })
+}
+
+// lookups looks for the references of layers in all scopes.
+func (s *Shared) lookups(ctx context.Context, layers []Layers) (refs []string, found []*lookup) {
+	for _, l := range layers {
+		for _, scope := range s.block.Scopes {
+			refs = append(refs, s.Ref(scope, l))
+		}
+	}
+	found = make([]*lookup, len(refs))
+	var g errgroup.Group
+	for i := range refs {
+		g.Go(func() error {
+			found[i] = s.lookup(ctx, refs[i])
+			return nil
+		})
+	}
+	_ = g.Wait() // it has no errors
+	return refs, found
 }
 
 // lookup looks for ref once; nil if the run was stopped.

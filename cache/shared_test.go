@@ -80,7 +80,7 @@ func imports(t *testing.T, s *Shared, targets ...string) string {
 	t.Helper()
 	var layers []Layers
 	for _, name := range targets {
-		layers = append(layers, Layers{name, "linux/amd64"})
+		layers = append(layers, Layers{Target: name, Platform: "linux/amd64"})
 	}
 	var out []string
 	for _, e := range s.Imports(t.Context(), layers) {
@@ -111,7 +111,16 @@ func TestImportsAreWhatExistsInOrderAndAskedOnce(t *testing.T) {
 	if len(f.asked) != 4 || len(f.said) != 0 {
 		t.Errorf("asked %v, said %q", f.asked, f.said)
 	}
-	s.Broken(s.Imports(t.Context(), []Layers{{"base", "linux/amd64"}}))
+	for l, want := range map[Layers]bool{
+		{Target: "base", Platform: "linux/amd64"}:                 true,
+		{Target: "base", Platform: "linux/arm64"}:                 false,
+		{Target: "base", Platform: "linux/amd64", OnImages: true}: false,
+	} {
+		if got := s.Has(t.Context(), []Layers{l}); got != want {
+			t.Errorf("has %v: %v", l, got)
+		}
+	}
+	s.Broken(s.Imports(t.Context(), []Layers{{Target: "base", Platform: "linux/amd64"}}))
 	if got := imports(t, s, "app", "base"); got != "pr:app main:app" {
 		t.Errorf("after base was broken: %s", got)
 	}
@@ -188,26 +197,26 @@ func TestExport(t *testing.T) {
 	f := &fakeRegistry{}
 	b := block("pr", "main")
 	s := NewShared(b, f.options())
-	e, ok := s.Export(Layers{"app", "linux/arm64/v8"})
+	e, ok := s.Export(Layers{Target: "app", Platform: "linux/arm64/v8"})
 	if !ok || e.Type != "registry" || e.Attrs["ref"] != "r/c/pr:layers-app.linux-arm64-v8" || e.Attrs["mode"] != "max" || e.Attrs["image-manifest"] != "true" {
 		t.Errorf("export %v %v", e, ok)
 	}
 	s.Exported(t.Context(), "x:1", ocispec.Descriptor{}, errors.New("denied"))
 	s.Exported(t.Context(), "x:1", ocispec.Descriptor{}, nil)
 	for i := range maxFails {
-		if _, ok := s.Export(Layers{"app", "linux/amd64"}); !ok {
+		if _, ok := s.Export(Layers{Target: "app", Platform: "linux/amd64"}); !ok {
 			t.Errorf("no export after %d failures", i)
 		}
 		s.Exported(t.Context(), "x:1", ocispec.Descriptor{}, errors.New("denied"))
 	}
-	if _, ok := s.Export(Layers{"app", "linux/amd64"}); ok {
+	if _, ok := s.Export(Layers{Target: "app", Platform: "linux/amd64"}); ok {
 		t.Error("it goes on after many failures")
 	}
 	if len(f.said) != 1+maxFails || !strings.Contains(f.said[maxFails], "no more are written") {
 		t.Errorf("said %q", f.said)
 	}
 	b.Write = false
-	if _, ok := NewShared(b, f.options()).Export(Layers{"app", "linux/amd64"}); ok {
+	if _, ok := NewShared(b, f.options()).Export(Layers{Target: "app", Platform: "linux/amd64"}); ok {
 		t.Error("it writes without write")
 	}
 }

@@ -231,6 +231,25 @@ func (p *Places) source(ctx context.Context, tag string, entry index.Entry) (str
 	return "", false
 }
 
+// Published are the references under which the image of entry may be found in
+// registries. All are in repositories that t itself names: what an entry tells of
+// others could lead anywhere.
+func (p *Places) Published(t *config.Target, entry index.Entry) []string {
+	if entry.Digest == "" {
+		return nil
+	}
+	repos := p.Repositories(t)
+	for _, tag := range t.Tags {
+		if repo := repository(tag); slices.Contains(entry.Repositories, repo) && !slices.Contains(repos, repo) {
+			repos = append(repos, repo) // pushed at another time, as by --push
+		}
+	}
+	for i, repo := range repos {
+		repos[i] = repo + "@" + entry.Digest
+	}
+	return repos
+}
+
 // repository is the host and path of a tag: "docker.io/library/alpine".
 func repository(tag string) string {
 	named, err := reference.ParseNormalizedNamed(tag)

@@ -314,3 +314,25 @@ func TestWritesKnowsWhatARunWrites(t *testing.T) {
 		}
 	}
 }
+
+// An image is looked for where the target says that it goes, whatever an entry
+// tells of other places.
+func TestPublished(t *testing.T) {
+	push := []config.Output{{Type: "registry"}}
+	for _, tt := range []struct {
+		name   string
+		target config.Target
+		entry  index.Entry
+		want   string
+	}{
+		{"pushed", config.Target{Tags: []string{"r.example/a:1", "r.example/a:2", "r.example/b:1"}, Outputs: push}, index.Entry{Digest: "sha256:d"}, "r.example/a@sha256:d r.example/b@sha256:d"},
+		{"pushed elsewhere as well", config.Target{Tags: []string{"r.example/a:1"}, Outputs: push}, index.Entry{Digest: "sha256:d", Repositories: []string{"evil.example/a", "r.example/a"}}, "r.example/a@sha256:d"},
+		{"pushed at another time", config.Target{Tags: []string{"r.example/a:1", "kept:1"}}, index.Entry{Digest: "sha256:d", Repositories: []string{"r.example/a"}}, "r.example/a@sha256:d"},
+		{"never pushed", config.Target{Tags: []string{"r.example/a:1"}}, index.Entry{Digest: "sha256:d"}, ""},
+		{"no image", config.Target{Tags: []string{"r.example/a:1"}, Outputs: push}, index.Entry{}, ""},
+	} {
+		if got := strings.Join((&Places{}).Published(&tt.target, tt.entry), " "); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}

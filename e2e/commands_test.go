@@ -105,7 +105,8 @@ func port(ts *testscript.TestScript, neg bool, args []string) {
 //
 //	registry count PATTERN N         fails unless N requests matched PATTERN
 //	registry atmost PATTERN N        fails if more did
-//	registry fault PATTERN N STATUS  answers the next N such requests with STATUS, all if N is 0
+//	registry fault PATTERN N STATUS  answers the next N such requests with STATUS, all if N is 0;
+//	                                 with a fourth number, that many are let through first
 //	registry login USER PASSWORD     asks for this account from now on
 //	registry down                    closes the port, for good
 //	registry heal                    takes all faults away
@@ -128,6 +129,8 @@ func registry(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	case verb == "fault" && len(args) == 3:
 		r.Inject(testkit.Status(args[0], number(ts, args[1]), number(ts, args[2])))
+	case verb == "fault" && len(args) == 4:
+		r.Inject(testkit.After(number(ts, args[3]), testkit.Status(args[0], number(ts, args[1]), number(ts, args[2]))))
 	case verb == "login" && len(args) == 2:
 		r.RequireLogin(args[0], args[1])
 	case verb == "down" && len(args) == 0:

@@ -103,8 +103,12 @@ func newController(ctx context.Context, opts backendOptions, sessions *session.M
 	if err != nil {
 		return nil, err
 	}
+	emptied, err := openPruned(opts.root)
+	if err != nil {
+		return nil, err
+	}
 	workers := new(worker.Controller)
-	if err := workers.Add(layersWorker{w, known}); err != nil {
+	if err := workers.Add(layersWorker{w, known, emptied}); err != nil {
 		return nil, err
 	}
 	frontends, err := newFrontends(workers)

@@ -104,6 +104,20 @@ func (e *Engine) Kind() Kind { return e.kind }
 // Name says which engine e is, for people.
 func (e *Engine) Name() string { return e.name }
 
+// prunedLabel is the label by which an embedded engine's worker names the last time
+// that all of its cache was removed.
+const prunedLabel = "strata.pruned"
+
+// ID is what the engine calls itself: another for every other one, and for an
+// embedded one whose cache was removed since. One of another kind does not tell.
+func (e *Engine) ID() string {
+	w := e.workers[0]
+	if last := w.Labels[prunedLabel]; last != "" {
+		return w.ID + "." + last
+	}
+	return w.ID
+}
+
 // Version is BuildKit's version, "" when the engine does not tell.
 func (e *Engine) Version() string { return e.workers[0].BuildkitVersion.Version }
 

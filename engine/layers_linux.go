@@ -15,11 +15,12 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// A layersWorker is a worker with one exporter more, and with a memory for the
-// layers of caches.
+// A layersWorker is a worker with one exporter more, with a memory for the layers
+// of caches, and with a label that tells when all was removed.
 type layersWorker struct {
 	worker.Worker
 	chains *chains
+	pruned *pruned
 }
 
 // FromRemote implements worker.Worker.

@@ -83,6 +83,30 @@ type Result struct {
 	vertices atomic.Pointer[map[digest.Digest]vertex] // see index
 }
 
+// clone is r with platforms of its own.
+func (r *Result) clone() *Result {
+	return &Result{
+		Platforms:    slices.Clone(r.Platforms),
+		Target:       r.Target,
+		Request:      r.Request,
+		Foreign:      r.Foreign,
+		Frontend:     r.Frontend,
+		Builtin:      r.Builtin,
+		Multi:        r.Multi,
+		Metadata:     r.Metadata,
+		Attestations: r.Attestations,
+		Warnings:     r.Warnings,
+		Images:       r.Images,
+		Source:       r.Source,
+		Locals:       r.Locals,
+		Stores:       r.Stores,
+		reads:        r.reads,
+		asked:        r.asked,
+		files:        r.files,
+		generations:  r.generations,
+	}
+}
+
 // A vertex is one of a definition, with what is said of it.
 type vertex struct {
 	op       []byte

@@ -70,6 +70,7 @@ type Target struct {
 	Fingerprint index.Fingerprint
 	Reasons     []Reason // empty for Reuse; the first is the first cause
 	Implicit    bool     // nobody asked for it: it is only needed
+	Spared      bool     // nobody that is solved needs it, so that no record of it was looked for
 	Needs       []string
 	Steps       []Step        // of a target that is solved and can be lowered here
 	Estimate    time.Duration // of solving it, from past records; 0 if unknown

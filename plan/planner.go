@@ -236,6 +236,7 @@ func (p *Planner) lookUpAll(ctx context.Context, plan *Plan, all map[string]*sub
 	}
 	for _, t := range plan.Targets {
 		if t.Action == "" {
+			t.Spared = len(t.Reasons) == 0
 			t.Action, t.Reasons = Reuse, nil
 		}
 	}

@@ -269,7 +269,7 @@ func (v *plain) tick() {
 
 // target writes how a target ended and what was written for it.
 func (v *plain) target(r executor.TargetResult) {
-	if r.State == executor.Reused {
+	if r.State == executor.Reused && len(r.Outputs) == 0 {
 		return // nothing happened; the summary has it
 	}
 	name := SanitizeLine(r.Target)

@@ -48,6 +48,12 @@ type Entry struct {
 	Repositories []string `json:"repositories,omitempty"` // where the image was pushed: "host/repo"
 	Outputs      []Output `json:"outputs,omitempty"`
 
+	// Engine is the engine that has made it, as it calls itself; "" if unknown.
+	Engine string `json:"engine,omitempty"`
+	// Images are those that it was made on, in the place of the steps of needed
+	// targets, by target.
+	Images map[string]string `json:"images,omitempty"`
+
 	Built    time.Time     `json:"built"`
 	Duration time.Duration `json:"durationNs,omitempty"`
 	Run      string        `json:"run,omitempty"`      // id of the run

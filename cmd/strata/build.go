@@ -127,6 +127,7 @@ type buildRun struct {
 	planning *planning
 	plan     *plan.Plan
 	planMade bool                    // the next attempt need not make it
+	images   map[string]string       // in the place of needed targets' steps, by target
 	decided  map[string]*plan.Target // by name
 	builder  *buildkit.Builder       // nil if nothing has to be solved
 	events   chan executor.Event
@@ -198,6 +199,9 @@ func (r *buildRun) attempt(ctx context.Context) error {
 		}
 		if err := r.builder.Prepare(ctx, r.solved()); err != nil {
 			return r.prepareError(err)
+		}
+		if err := r.takeImages(ctx); err != nil {
+			return err
 		}
 		// What is sent under a generation must be known to later commands, even
 		// if this one is killed.
@@ -436,6 +440,7 @@ func (r *buildRun) solve(ctx context.Context) ([]executor.TargetResult, error) {
 		func(e executor.Event) {
 			if d, ok := e.(executor.RunDone); ok {
 				d.Started = r.done.Started
+				r.dropImages(d.Results)
 				e, r.done = d, d
 			}
 			r.events <- e

@@ -28,7 +28,9 @@ func (s *plannedSolver) Solve(ctx context.Context, id graph.ID, ready func() err
 		if pt.Entry != nil {
 			r.planning.index.share(ctx, *pt.Entry)
 		}
-		return reused(t, pt, executor.Reused), ready()
+		res := reused(t, pt, executor.Reused)
+		res.Outputs = r.tookImage(t.Name)
+		return res, ready()
 	case plan.Retag:
 		return s.retag(ctx, t, pt, ready)
 	}
@@ -38,7 +40,7 @@ func (s *plannedSolver) Solve(ctx context.Context, id graph.ID, ready func() err
 		return res, err
 	}
 	r.save(t)
-	entry := index.Entry{Built: started, Duration: time.Since(started), Run: r.planning.runID, Platforms: platformsOf(r, t.Name), Tags: t.Tags, Total: max(res.Size, 0)}
+	entry := index.Entry{Engine: r.planning.engine.ID(), Images: r.builder.TookImages(t.Name), Built: started, Duration: time.Since(started), Run: r.planning.runID, Platforms: platformsOf(r, t.Name), Tags: t.Tags, Total: max(res.Size, 0)}
 	entry.Revision, entry.Branch = r.revision()
 	if t.Implicit && pt.Last != nil && pt.Last.Fingerprint == pt.Fingerprint && pt.Last.Digest != "" {
 		return res, nil // that one tells more
@@ -82,6 +84,7 @@ func (s *plannedSolver) retag(ctx context.Context, t *config.Target, pt *plan.Ta
 		return res, err
 	}
 	s.r.planning.index.share(ctx, *pt.Entry)
+	res.Outputs = append(res.Outputs, s.r.tookImage(t.Name)...)
 	return res, nil
 }
 

@@ -20,6 +20,8 @@ type project struct {
 	rng  *rand.Rand
 	host string // of the registry
 
+	published bool // all images go there, and most targets stand on others
+
 	model
 }
 
@@ -70,8 +72,8 @@ func (p *project) likely(n int) bool { return p.rng.IntN(100) < n }
 func (p *project) unique() int { p.Unique++; return p.Unique }
 
 // grow makes a new project in dir.
-func grow(dir, host, base string, rng *rand.Rand) (*project, error) {
-	p := &project{dir: dir, rng: rng, host: host}
+func grow(dir, host, base string, rng *rand.Rand, published bool) (*project, error) {
+	p := &project{dir: dir, rng: rng, host: host, published: published}
 	p.Base = base
 	p.Contexts = map[string]string{"shared": "shared", "other": "other"}
 	p.Ignores = map[string]string{"shared": p.newIgnore(), "other": ""}
@@ -97,12 +99,23 @@ func (p *project) contexts() []string {
 	return dirs
 }
 
+// parents is how many of 100 targets stand on another one.
+func (p *project) parents() int {
+	if p.published {
+		return 70
+	}
+	return 35
+}
+
 func (p *project) newTarget(i int) *target {
 	t := &target{
 		Name: fmt.Sprintf("t%d", i), Context: fmt.Sprintf("ctx%d", i), Tag: "1", From: "scratch",
 		Kind: pick(p.rng, "image", "image", "registry", "oci", "local"),
 		Args: map[string]string{"SOURCE_DATE_EPOCH": "1"}, Labels: map[string]string{},
 		Steps: p.likely(20), Matrix: p.likely(15), Ignore: p.newIgnore(),
+	}
+	if p.published {
+		t.Kind = "registry"
 	}
 	if i > 0 && p.likely(12) { // the same under another name
 		twin := *p.Targets[p.rng.IntN(i)]
@@ -121,7 +134,7 @@ func (p *project) newTarget(i int) *target {
 		t.OwnIgnore = p.newIgnore()
 	}
 	switch {
-	case i > 0 && p.likely(35):
+	case i > 0 && p.likely(p.parents()):
 		if parent := p.Targets[p.rng.IntN(i)]; !parent.Matrix {
 			t.From = parent.Name
 		}

@@ -66,6 +66,9 @@ type Builder struct {
 	records   map[string]*history.Record
 	responses map[string]map[string]string // what the exporters said, by target
 	usage     *usage
+	images    *lower.StandIns              // in the place of needed targets
+	onImage   map[string]bool              // targets that stand on one of them, as far as it was asked
+	took      map[string]map[string]string // which were there when a target was solved
 }
 
 // A target is one target made ready before anything starts.
@@ -86,6 +89,7 @@ func (b *Builder) Prepare(ctx context.Context, targets []*config.Target) error {
 	b.lowered = map[string]*lower.Result{}
 	b.records = map[string]*history.Record{}
 	b.responses = map[string]map[string]string{}
+	b.took = map[string]map[string]string{}
 	b.usage = &usage{client: b.Client}
 	b.tracker = newTracker(b.Emit)
 	var errs []error

@@ -51,7 +51,7 @@ func (b *Builder) layersOf(t *config.Target, r *lower.Result) []cache.Layers {
 			ids = b.platformsOf(b.Lowerer.Target(name), other)
 		}
 		for _, id := range ids {
-			out = append(out, cache.Layers{Target: name, Platform: id})
+			out = append(out, cache.Layers{Target: name, Platform: id, OnImages: b.standsOnImage(name)})
 		}
 	}
 	add(t.Name)
@@ -154,8 +154,8 @@ func (s *solve) exportCache(ctx context.Context) {
 		return
 	}
 	var g errgroup.Group
-	for _, p := range s.r.Platforms {
-		to, ok := s.b.Cache.Export(cache.Layers{Target: s.t.Name, Platform: p.ID})
+	for _, p := range s.sent.Platforms {
+		to, ok := s.b.Cache.Export(cache.Layers{Target: s.t.Name, Platform: p.ID, OnImages: len(s.images) > 0})
 		if !ok || p.Def == nil || len(p.Def.Def) == 0 {
 			continue
 		}

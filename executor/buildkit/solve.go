@@ -46,10 +46,19 @@ func (b *Builder) Solve(ctx context.Context, id graph.ID, ready func() error) (e
 		return b.failed(t, nil, err)
 	}
 	s := &solve{b: b, t: t, r: r, plan: b.plans[t.Name], ready: ready}
+	if err := s.takeImages(); err != nil {
+		return b.failed(t, r, err)
+	}
 	s.findCaches(ctx)
 	resp, err := s.run(ctx)
+	if err != nil && (len(s.imports) == 0 || s.namesImage(err.Error())) {
+		resp, err = s.withoutImages(ctx, err)
+	}
 	if err != nil {
 		resp, err = s.retry(ctx, err)
+	}
+	if err != nil {
+		resp, err = s.withoutImages(ctx, err)
 	}
 	if err != nil {
 		for _, abort := range s.plan.exports.abort {
@@ -71,7 +80,7 @@ func (b *Builder) Solve(ctx context.Context, id graph.ID, ready func() error) (e
 		maps.Copy(resp.ExporterResponse, told)
 	}
 	b.mu.Lock()
-	b.responses[t.Name] = resp.ExporterResponse
+	b.responses[t.Name], b.took[t.Name] = resp.ExporterResponse, s.images
 	b.mu.Unlock()
 	res, err := s.result(ctx, resp)
 	if err == nil {
@@ -102,12 +111,15 @@ type solve struct {
 	b     *Builder
 	t     *config.Target
 	r     *lower.Result
+	sent  *lower.Result // r as it is sent: with images in the place of needed targets
 	plan  *target
 	ready func() error
 	held  error // why nothing may be exported
 	told  bool  // ready was called
 
-	ref     string                     // under which the engine keeps a record; "" if nobody wants it
+	ref    string            // under which the engine keeps a record; "" if nobody wants it
+	images map[string]string // that are in the place of needed targets, by target
+
 	imports []client.CacheOptionsEntry // caches to read
 	shared  []client.CacheOptionsEntry // those of them that the cache block stands for
 	anew    bool                       // no step is taken from a cache
@@ -134,7 +146,7 @@ func (s *solve) run(ctx context.Context) (*client.SolveResponse, error) {
 		AllowedEntitlements: s.b.Entitlements,
 		SourcePolicy:        s.b.SourcePolicy,
 		FrontendAttrs:       map[string]string{},
-		Internal:            !s.inEngine() && s.b.Docker == nil,
+		Internal:            !s.r.InEngine() && s.b.Docker == nil,
 	}
 	if s.b.Provenance.Wanted() {
 		s.ref = identity.NewID()
@@ -169,7 +181,7 @@ func (s *solve) run(ctx context.Context) (*client.SolveResponse, error) {
 // were lowered here have the directory and its generation in their own names; the
 // engine's front end calls all directories alike.
 func (s *solve) sharedKey() string {
-	if !s.inEngine() {
+	if !s.r.InEngine() {
 		return sharedKey
 	}
 	h := sha256.New()
@@ -200,16 +212,9 @@ func (s *solve) noteRefs(ctx context.Context, _ map[string][]byte, refs []string
 	return nil, nil
 }
 
-// inEngine reports whether the engine's front end has to run: for a Dockerfile
-// that only it can read, and for provenance, which records what the engine's
-// front end was told.
-func (s *solve) inEngine() bool {
-	return s.r.Foreign != "" || s.r.Request.InEngine
-}
-
 // mounts are the directories the engine may read.
 func (s *solve) mounts() (map[string]fsutil.FS, error) {
-	if !s.inEngine() {
+	if !s.r.InEngine() {
 		return mountsOf(s.r.Locals, nil)
 	}
 	dirs := maps.Clone(s.r.Locals)
@@ -239,7 +244,7 @@ func mountsOf(dirs map[string]string, req *lower.Request) (map[string]fsutil.FS,
 func (s *solve) build(ctx context.Context, gw gwclient.Client) (*gwclient.Result, error) {
 	var res *gwclient.Result
 	var err error
-	if s.inEngine() {
+	if s.r.InEngine() {
 		res, err = s.frontend(ctx, gw)
 	} else {
 		res, err = s.definitions(ctx, gw)
@@ -291,9 +296,9 @@ func (s *solve) definitions(ctx context.Context, gw gwclient.Client) (*gwclient.
 	for k, v := range s.r.Metadata {
 		out.AddMeta(k, v)
 	}
-	refs := make([]gwclient.Reference, len(s.r.Platforms))
+	refs := make([]gwclient.Reference, len(s.sent.Platforms))
 	g, gctx := errgroup.WithContext(ctx)
-	for i, p := range s.r.Platforms {
+	for i, p := range s.sent.Platforms {
 		g.Go(func() error {
 			var err error
 			def := p.Def
@@ -314,7 +319,7 @@ func (s *solve) definitions(ctx context.Context, gw gwclient.Client) (*gwclient.
 		}
 		out.AddRef(p.ID, refs[i])
 	}
-	for id, list := range s.r.Attestations {
+	for id, list := range s.sent.Attestations {
 		for _, a := range list {
 			att := a.Attestation
 			if a.Def != nil {

@@ -31,6 +31,7 @@ type tracker struct {
 	linted map[string]bool                     // targets whose Dockerfile was read here, and what is wrong in it told
 	layer  map[string][]string                 // key of a layer -> targets whose image has it
 	keys   map[string]string                   // lower.Entry.Layer -> key of the layer
+	hushed map[digest.Digest]bool              // vertices whose failure is told as a warning
 }
 
 // A tracked is one vertex and what is known of it.
@@ -56,6 +57,7 @@ func newTracker(emit func(executor.Event)) *tracker {
 		keys:   map[string]string{},
 		unread: map[string]bool{},
 		linted: map[string]bool{},
+		hushed: map[digest.Digest]bool{},
 	}
 }
 
@@ -185,6 +187,26 @@ func (t *tracker) lookup(target string, d digest.Digest, name string) *tracked {
 	return k
 }
 
+// alias makes known that vertices are what others were when they were added.
+func (t *tracker) alias(was map[digest.Digest]digest.Digest) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for now, was := range was {
+		if k, ok := t.steps[was]; ok {
+			t.steps[now] = k
+		}
+	}
+}
+
+// hush has failures of vertices told by somebody else.
+func (t *tracker) hush(vertices []digest.Digest) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, d := range vertices {
+		t.hushed[d] = true
+	}
+}
+
 // update takes one message of target's status stream.
 func (t *tracker) update(target string, s *client.SolveStatus) {
 	t.mu.Lock()
@@ -208,6 +230,11 @@ func (t *tracker) update(target string, s *client.SolveStatus) {
 
 func (t *tracker) vertex(target string, v *client.Vertex) {
 	v = t.missed(target, v)
+	if t.hushed[v.Digest] && v.Error != "" {
+		quiet := *v
+		quiet.Error = ""
+		v = &quiet
+	}
 	k := t.lookup(target, v.Digest, v.Name)
 	state := stateOf(v)
 	if v.Started != nil && (k.started.IsZero() || v.Started.Before(k.started)) {
