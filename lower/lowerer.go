@@ -304,13 +304,30 @@ func (l *Lowerer) result(ctx context.Context, name string) (*Result, error) {
 			return nil, &NeedError{name, string(id)}
 		}
 		if p == nil || p.Foreign != "" && len(p.Platforms) == 0 {
-			return nil, nil
+			if standsOn(t, string(id)) {
+				return nil, nil
+			}
+			continue // it is only built before
 		}
 		parents[string(id)] = p
 	}
 	res, err := Lower(ctx, t, parents, l.opts)
 	l.results[name] = &outcome{res, err}
 	return res, err
+}
+
+// standsOn reports whether t is made of another target and not just built after it.
+func standsOn(t *config.Target, need string) bool {
+	contexts := t.Contexts
+	if t.Steps != nil {
+		contexts = merge(contexts, t.Steps.Contexts)
+	}
+	for _, v := range contexts {
+		if v == "target:"+need {
+			return true
+		}
+	}
+	return false
 }
 
 // A ChangedError says that what a target is lowered from was changed after its
