@@ -273,7 +273,11 @@ func (r *Result) foreignBrief(b *Brief) error {
 		}
 	}
 	// FROM and ADD are not read here, and a front end may do as it likes.
-	b.Unpinned = append(b.Unpinned, "what its Dockerfile names")
+	names := "what its Dockerfile names"
+	if req.foreign == "" && r.Frontend == "" { // it could be lowered here
+		names += " (" + r.Foreign + ")"
+	}
+	b.Unpinned = append(b.Unpinned, names)
 	return nil
 }
 

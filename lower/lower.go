@@ -44,7 +44,17 @@ type Options struct {
 	// must not be updated but sent anew; nil if there is none.
 	Generation func(dir string) string
 	RunID      string // the same in all targets of a run, so that equal local sources are one vertex
-	Foreign    string // why every target is left to the engine, "" if it is not
+	// Foreign says why a target is left to the engine though it could be lowered
+	// here, "" if it is not; nil leaves none.
+	Foreign func(*config.Target) string
+}
+
+// foreign is what Foreign says of t.
+func (o Options) foreign(t *config.Target) string {
+	if o.Foreign == nil {
+		return ""
+	}
+	return o.Foreign(t)
 }
 
 // A Result is one target as the engine will see it.
@@ -160,8 +170,8 @@ func lowerRequest(ctx context.Context, req *Request, opts Options) (*Result, err
 		return res, nil
 	}
 	g := newGateway(req, opts)
-	if opts.Foreign != "" {
-		res.Foreign, res.Source = opts.Foreign, g.source(req)
+	if reason := opts.foreign(req.target); reason != "" {
+		res.Foreign, res.Source = reason, g.source(req)
 		if name := builtinSyntax(req.Attrs, res.Source); isBuiltin(name) {
 			res.Builtin = name
 		}

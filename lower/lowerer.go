@@ -190,7 +190,7 @@ const memoVersion = "7 buildkit 0.34.2"
 // noted in the brief.
 func (l *Lowerer) key(req *Request) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%s\n%s\n%q %q\n", memoVersion, requestHash(req), l.opts.Dir, l.opts.Foreign)
+	fmt.Fprintf(h, "%s\n%s\n%q %q\n", memoVersion, requestHash(req), l.opts.Dir, l.opts.foreign(req.target))
 	for _, name := range req.localNames() {
 		fmt.Fprintf(h, "local %q %q\n", name, req.Locals[name])
 	}

@@ -135,6 +135,13 @@ func (s *solve) run(ctx context.Context) (*client.SolveResponse, error) {
 		opt.EnableSessionExporter = true
 		opt.Session = append(opt.Session, exporterprovider.New(s.noteRefs))
 	}
+	if j := s.plan.judge; j != nil {
+		end, err := j.attach(ctx, &opt)
+		if err != nil {
+			return nil, err
+		}
+		defer end()
+	}
 	status := make(chan *client.SolveStatus, 16)
 	var group errgroup.Group
 	group.Go(func() error {
@@ -196,6 +203,11 @@ func (s *solve) mounts() (map[string]fsutil.FS, error) {
 
 // build runs inside the gateway session.
 func (s *solve) build(ctx context.Context, gw gwclient.Client) (*gwclient.Result, error) {
+	if j := s.plan.judge; j != nil {
+		if err := j.asked(gw); err != nil {
+			return nil, err
+		}
+	}
 	var res *gwclient.Result
 	var err error
 	if s.inEngine() {
