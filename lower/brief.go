@@ -39,7 +39,7 @@ type Brief struct {
 	// Foreign says why only the engine can lower the target. Shape then covers
 	// the request, and Locals the whole of its contexts.
 	Foreign  string `json:"foreign,omitempty"`
-	Frontend string `json:"frontend,omitempty"` // image of the front end, if that is why
+	Frontend string `json:"frontend,omitempty"` // image of the front end that the Dockerfile names, if it is another
 	// Unpinned are sources that may change with nothing here telling: a git
 	// branch, a URL without a checksum.
 	Unpinned []string `json:"unpinned,omitempty"`

@@ -65,7 +65,8 @@ type Result struct {
 	// Foreign says, for people, why only the engine can lower this target; all
 	// below is empty then.
 	Foreign string
-	// Frontend is the image that would read the Dockerfile, if that is why.
+	// Frontend is the image that will read the Dockerfile, if it names one that
+	// this process does not stand for.
 	Frontend string
 
 	// Builtin is the front end that the Dockerfile names and that the one in
@@ -165,13 +166,13 @@ func lowerRequest(ctx context.Context, req *Request, opts Options) (*Result, err
 	}
 	req.collect(res)
 	res.noteGenerations(opts)
+	g := newGateway(req, opts)
 	if req.foreign != "" {
-		res.Foreign = req.foreign
+		res.Foreign, res.Frontend = req.foreign, g.namedFrontend()
 		return res, nil
 	}
-	g := newGateway(req, opts)
 	if reason := opts.foreign(req.target); reason != "" {
-		res.Foreign, res.Source = reason, g.source(req)
+		res.Foreign, res.Source, res.Frontend = reason, g.source(req), g.namedFrontend()
 		if name := builtinSyntax(req.Attrs, res.Source); isBuiltin(name) {
 			res.Builtin = name
 		}

@@ -339,3 +339,33 @@ func TestLocalNames(t *testing.T) {
 		}
 	}
 }
+
+// TestNamedFrontends are known of targets too that are left to the engine for
+// another reason, because somebody has to grant them.
+func TestNamedFrontends(t *testing.T) {
+	dir := t.TempDir()
+	own, builtin := "# syntax=example.com/own\nFROM scratch\n", "# syntax=docker/dockerfile:1\nFROM scratch\n"
+	far := &config.Target{Name: "far", Context: "https://example.com/a.git"}
+	stands := func(name, text string) *config.Target {
+		return &config.Target{Name: name, Context: ".", DockerfileInline: &text, Needs: []graph.ID{"far"}, Contexts: map[string]string{"far": "target:far"}}
+	}
+	for target, want := range map[*config.Target]string{
+		{Name: "x", Context: ".", DockerfileInline: &own}:                                                                    "example.com/own",
+		{Name: "x", Context: ".", DockerfileInline: &builtin}:                                                                "",
+		{Name: "x", Context: ".", DockerfileInline: &builtin, Args: map[string]string{"BUILDKIT_SYNTAX": "example.com/arg"}}: "example.com/arg",
+		{Name: "x", Context: "https://example.com/a.git", DockerfileInline: &own}:                                            "example.com/own",
+		{Name: "x", Context: "https://example.com/a.git", Args: map[string]string{"BUILDKIT_SYNTAX": "example.com/arg"}}:     "example.com/arg",
+		stands("x", own):     "example.com/own",
+		stands("x", builtin): "",
+	} {
+		for _, reason := range []string{"", "a policy"} {
+			l := NewLowerer(t.Context(), []*config.Target{far, target}, nil, Options{
+				Dir: dir, RunID: "run", Foreign: func(*config.Target) string { return reason },
+			})
+			b, err := l.Brief("x")
+			if err != nil || b.Frontend != want {
+				t.Errorf("%+v, %q: got %+v, %v", target, reason, b, err)
+			}
+		}
+	}
+}

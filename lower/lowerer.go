@@ -148,7 +148,7 @@ func (req *Request) deferred() string {
 // deferredBrief is the brief of a target that stands on one that only the
 // engine can lower. FROM and ADD in its Dockerfile are not looked at.
 func (l *Lowerer) deferredBrief(req *Request, reason string) (*Brief, error) {
-	b := &Brief{Target: req.target.Name, Foreign: reason, Platforms: platformsOf(req, l.opts)}
+	b := &Brief{Target: req.target.Name, Foreign: reason, Platforms: platformsOf(req, l.opts), Frontend: newGateway(req, l.opts).namedFrontend()}
 	var err error
 	if b.Locals, err = wholeLocals(req); err != nil {
 		return nil, at(req.target, "context", err)
