@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -50,11 +51,12 @@ func gitServer(t *testing.T, files map[string]string) string {
 	port := free.Addr().(*net.TCPAddr).Port
 	free.Close()
 	daemon := exec.Command("git", "daemon", "--export-all", "--reuseaddr", "--listen=127.0.0.1", fmt.Sprintf("--port=%d", port), "--base-path="+base, base)
+	daemon.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // git runs it as a child of its own
 	if err := daemon.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = daemon.Process.Kill()
+		_ = syscall.Kill(-daemon.Process.Pid, syscall.SIGKILL)
 		_ = daemon.Wait()
 	})
 	addr := fmt.Sprintf("127.0.0.1:%d", port)
