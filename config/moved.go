@@ -42,10 +42,6 @@ func (s *spec) moved(from, to string) *spec {
 	}
 	out.cacheFrom = movedCaches(s.cacheFrom, "src", move)
 	out.cacheTo = movedCaches(s.cacheTo, "dest", move)
-	out.policy = slices.Clone(s.policy)
-	for i, p := range s.policy {
-		out.policy[i].Files = movedList(p.Files, move)
-	}
 	return &out
 }
 

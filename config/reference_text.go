@@ -172,7 +172,7 @@ var attributeHelp = map[string][2]string{
 	"output":            {"What to do with the result: image, registry, docker, oci, local, tar or cacheonly.", `output = ["type=local,dest=dist"]`},
 	"platforms":         {"The platforms to build for. Default: that of the engine.", `platforms = ["linux/amd64", "linux/arm64"]`},
 	"pool":              {"The pool that the target is in: see the block pool.", "pool = \"heavy\""},
-	"policy":            {"Source policies: files of rules, or options.", `policy = ["disabled=true"]`},
+	"policy":            {"Source policies: files of rules in Rego, whose paths start in the context, or options.", `policy = [{ filename = "policy.rego" }]`},
 	"pull":              {"Looks for newer base images.", `pull = true`},
 	"resources":         {"What a RUN step may use: memory, memory-swap, cpu-shares, cpu-period, cpu-quota, cpuset-cpus, cpuset-mems.", `resources = { memory = "512m", cpu-shares = 512 }`},
 	"secret":            {"Secrets that RUN can mount, from a file (src) or an environment variable (env).", `secret = [{ id = "token", env = "API_TOKEN" }]`},

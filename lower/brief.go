@@ -37,7 +37,7 @@ type Brief struct {
 	// Foreign says why only the engine can lower the target. Shape then covers
 	// the request, and Locals the whole of its contexts.
 	Foreign  string `json:"foreign,omitempty"`
-	Frontend string `json:"frontend,omitempty"` // image of the front end, if that is why
+	Frontend string `json:"frontend,omitempty"` // image of the front end that the Dockerfile names, if it is another
 	// Unpinned are sources that may change with nothing here telling: a git
 	// branch, a URL without a checksum.
 	Unpinned []string `json:"unpinned,omitempty"`
@@ -257,7 +257,11 @@ func (r *Result) foreignBrief(b *Brief) error {
 		}
 	}
 	// FROM and ADD are not read here, and a front end may do as it likes.
-	b.Unpinned = append(b.Unpinned, "what its Dockerfile names")
+	names := "what its Dockerfile names"
+	if req.foreign == "" && r.Frontend == "" { // it could be lowered here
+		names += " (" + r.Foreign + ")"
+	}
+	b.Unpinned = append(b.Unpinned, names)
 	return nil
 }
 

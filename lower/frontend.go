@@ -73,6 +73,17 @@ func foreignSyntax(attrs map[string]string, dockerfile []byte) string {
 	return image
 }
 
+// namedFrontend is the foreign front end that the request names, as far as its
+// Dockerfile can be read here. It is asked for wherever the front end in this
+// process does not get to see the Dockerfile: who may read it has to be granted.
+func (g *gateway) namedFrontend() string {
+	var data []byte
+	if g.req.Dockerfile != nil || g.req.Locals[localDockerfile] != "" {
+		data, _ = g.dockerfile() // what is wrong with it, the engine says
+	}
+	return foreignSyntax(g.req.Attrs, data)
+}
+
 // builtinSyntax is what a syntax line names when it is not foreign.
 func builtinSyntax(attrs map[string]string, src *Source) string {
 	if line := strings.Fields(attrs["build-arg:BUILDKIT_SYNTAX"]); len(line) > 0 {

@@ -45,8 +45,18 @@ type Options struct {
 	// must not be updated but sent anew; nil if there is none.
 	Generation func(dir string) string
 	RunID      string // the same in all targets of a run, so that equal local sources are one vertex
-	Foreign    string // why every target is left to the engine, "" if it is not
 	InEngine   bool   // the engine's front end reads every target too, see Request
+	// Foreign says why a target is left to the engine though it could be lowered
+	// here, "" if it is not; nil leaves none.
+	Foreign func(*config.Target) string
+}
+
+// foreign is what Foreign says of t.
+func (o Options) foreign(t *config.Target) string {
+	if o.Foreign == nil {
+		return ""
+	}
+	return o.Foreign(t)
 }
 
 // A Result is one target as the engine will see it.
@@ -57,7 +67,8 @@ type Result struct {
 	// Foreign says, for people, why only the engine can lower this target; all
 	// below is empty then.
 	Foreign string
-	// Frontend is the image that would read the Dockerfile, if that is why.
+	// Frontend is the image that will read the Dockerfile, if it names one that
+	// this process does not stand for.
 	Frontend string
 
 	// Builtin is the front end that the Dockerfile names and that the one in
@@ -194,13 +205,13 @@ func lowerRequest(ctx context.Context, req *Request, opts Options) (*Result, err
 	}
 	req.collect(res)
 	res.noteGenerations(opts)
+	g := newGateway(req, opts)
 	if req.foreign != "" {
-		res.Foreign = req.foreign
+		res.Foreign, res.Frontend = req.foreign, g.namedFrontend()
 		return res, nil
 	}
-	g := newGateway(req, opts)
-	if opts.Foreign != "" {
-		res.Foreign, res.Source = opts.Foreign, g.source(req)
+	if reason := opts.foreign(req.target); reason != "" {
+		res.Foreign, res.Source, res.Frontend = reason, g.source(req), g.namedFrontend()
 		if name := builtinSyntax(req.Attrs, res.Source); isBuiltin(name) {
 			res.Builtin = name
 		}

@@ -314,3 +314,105 @@ func TestOneStepNumberPerVertex(t *testing.T) {
 		t.Errorf("%d steps, want 3", got)
 	}
 }
+
+func TestDockerfilePlace(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a/Dockerfile", "b/dockerfile", "a/x/Other", "Own"} {
+		name = filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte("FROM scratch\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	inline := "FROM scratch\n"
+	for _, tt := range []struct {
+		target       *config.Target
+		here, remote string
+		bad          bool
+	}{
+		{target: &config.Target{Context: "a"}, here: "a/Dockerfile"},
+		{target: &config.Target{Context: "b"}, here: "b/dockerfile"},
+		{target: &config.Target{Context: "a", Dockerfile: "x/Other"}, here: "a/x/Other"},
+		{target: &config.Target{Context: "a", Dockerfile: "cwd://Own"}, here: "Own"},
+		{target: &config.Target{Context: "a", DockerfileInline: &inline}},
+		{target: &config.Target{Context: "https://example.com/a.git"}, remote: "Dockerfile"},
+		{target: &config.Target{Context: "https://example.com/a.git", Dockerfile: "x/Other"}, remote: "x/Other"},
+		{target: &config.Target{Context: "https://example.com/a.git", Dockerfile: "cwd://Own"}, here: "Own"},
+		{target: &config.Target{Context: "https://example.com/a.git", DockerfileInline: &inline}},
+		{target: &config.Target{Context: "none"}, bad: true},
+		{target: &config.Target{Context: "a", Dockerfile: "none"}, bad: true},
+	} {
+		here, remote, err := Dockerfile(tt.target, dir)
+		if tt.here != "" {
+			tt.here = filepath.Join(dir, tt.here)
+		}
+		if here != tt.here || remote != tt.remote || (err != nil) != tt.bad {
+			t.Errorf("%s of %s: got %q, %q, %v", tt.target.Dockerfile, tt.target.Context, here, remote, err)
+		}
+	}
+}
+
+// TestLocalNames are those that docker buildx has, for a target that the engine
+// reads and those it stands on, which were lowered here.
+func TestLocalNames(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a", "b"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	copies := func(from string) *string { s := "FROM scratch\nCOPY --from=" + from + " . /\n"; return &s }
+	opts := Options{Dir: dir, RunID: "run"}
+	parent, err := Lower(t.Context(), &config.Target{
+		Name: "p", Context: "b", Contexts: map[string]string{"assets": "a", "context": "a"}, DockerfileInline: copies("assets"),
+	}, nil, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	child, err := Lower(t.Context(), &config.Target{
+		Name: "c", Context: "a", Contexts: map[string]string{"p": "target:p", "own": "b"}, DockerfileInline: copies("p"),
+	}, map[string]*Result{"p": parent}, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := localName(filepath.Join(dir, "a")), localName(filepath.Join(dir, "b"))
+	for name, want := range map[string]string{
+		"context": "context", a: "_context assets", b: "context own", "other": "",
+	} {
+		if got := strings.Join(child.LocalNames(name), " "); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+}
+
+// TestNamedFrontends are known of targets too that are left to the engine for
+// another reason, because somebody has to grant them.
+func TestNamedFrontends(t *testing.T) {
+	dir := t.TempDir()
+	own, builtin := "# syntax=example.com/own\nFROM scratch\n", "# syntax=docker/dockerfile:1\nFROM scratch\n"
+	far := &config.Target{Name: "far", Context: "https://example.com/a.git"}
+	stands := func(name, text string) *config.Target {
+		return &config.Target{Name: name, Context: ".", DockerfileInline: &text, Needs: []graph.ID{"far"}, Contexts: map[string]string{"far": "target:far"}}
+	}
+	for target, want := range map[*config.Target]string{
+		{Name: "x", Context: ".", DockerfileInline: &own}:                                                                    "example.com/own",
+		{Name: "x", Context: ".", DockerfileInline: &builtin}:                                                                "",
+		{Name: "x", Context: ".", DockerfileInline: &builtin, Args: map[string]string{"BUILDKIT_SYNTAX": "example.com/arg"}}: "example.com/arg",
+		{Name: "x", Context: "https://example.com/a.git", DockerfileInline: &own}:                                            "example.com/own",
+		{Name: "x", Context: "https://example.com/a.git", Args: map[string]string{"BUILDKIT_SYNTAX": "example.com/arg"}}:     "example.com/arg",
+		stands("x", own):     "example.com/own",
+		stands("x", builtin): "",
+	} {
+		for _, reason := range []string{"", "a policy"} {
+			l := NewLowerer(t.Context(), []*config.Target{far, target}, nil, Options{
+				Dir: dir, RunID: "run", Foreign: func(*config.Target) string { return reason },
+			})
+			b, err := l.Brief("x")
+			if err != nil || b.Frontend != want {
+				t.Errorf("%+v, %q: got %+v, %v", target, reason, b, err)
+			}
+		}
+	}
+}

@@ -148,7 +148,7 @@ func (req *Request) deferred() string {
 // deferredBrief is the brief of a target that stands on one that only the
 // engine can lower. FROM and ADD in its Dockerfile are not looked at.
 func (l *Lowerer) deferredBrief(req *Request, reason string) (*Brief, error) {
-	b := &Brief{Target: req.target.Name, Foreign: reason, Platforms: platformsOf(req, l.opts)}
+	b := &Brief{Target: req.target.Name, Foreign: reason, Platforms: platformsOf(req, l.opts), Frontend: newGateway(req, l.opts).namedFrontend()}
 	var err error
 	if b.Locals, err = wholeLocals(req); err != nil {
 		return nil, at(req.target, "context", err)
@@ -190,7 +190,7 @@ const memoVersion = "8 buildkit 0.34.2"
 // noted in the brief.
 func (l *Lowerer) key(req *Request) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%s\n%s\n%q %q\n", memoVersion, requestHash(req), l.opts.Dir, l.opts.Foreign)
+	fmt.Fprintf(h, "%s\n%s\n%q %q\n", memoVersion, requestHash(req), l.opts.Dir, l.opts.foreign(req.target))
 	for _, name := range req.localNames() {
 		fmt.Fprintf(h, "local %q %q\n", name, req.Locals[name])
 	}
@@ -304,13 +304,30 @@ func (l *Lowerer) result(ctx context.Context, name string) (*Result, error) {
 			return nil, &NeedError{name, string(id)}
 		}
 		if p == nil || p.Foreign != "" && len(p.Platforms) == 0 {
-			return nil, nil
+			if standsOn(t, string(id)) {
+				return nil, nil
+			}
+			continue // it is only built before
 		}
 		parents[string(id)] = p
 	}
 	res, err := Lower(ctx, t, parents, l.opts)
 	l.results[name] = &outcome{res, err}
 	return res, err
+}
+
+// standsOn reports whether t is made of another target and not just built after it.
+func standsOn(t *config.Target, need string) bool {
+	contexts := t.Contexts
+	if t.Steps != nil {
+		contexts = merge(contexts, t.Steps.Contexts)
+	}
+	for _, v := range contexts {
+		if v == "target:"+need {
+			return true
+		}
+	}
+	return false
 }
 
 // A ChangedError says that what a target is lowered from was changed after its

@@ -169,3 +169,21 @@ func TestAgreeNoticesALaterDockerfile(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 }
+
+// TestNeedsThatAreForeign are in nobody's way who is only built after them.
+func TestNeedsThatAreForeign(t *testing.T) {
+	inline := "FROM scratch\nENV A=1\n"
+	far := &config.Target{Name: "far", Context: "https://example.com/a.git"}
+	after := &config.Target{Name: "after", Context: ".", DockerfileInline: &inline, Needs: []graph.ID{"far"}}
+	stands := &config.Target{Name: "stands", Context: ".", DockerfileInline: &inline, Needs: []graph.ID{"far"}, Contexts: map[string]string{"far": "target:far"}}
+	l := NewLowerer(t.Context(), []*config.Target{far, after, stands}, nil, Options{Dir: t.TempDir(), RunID: "run"})
+	if b, err := l.Brief("after"); err != nil || b.Foreign != "" {
+		t.Errorf("after: got %+v, %v", b, err)
+	}
+	if b, err := l.Brief("stands"); err != nil || b.Foreign == "" {
+		t.Errorf("stands: got %+v, %v", b, err)
+	}
+	if r, err := l.Result(t.Context(), "stands"); err != nil || r != nil {
+		t.Errorf("stands: got %v, %v", r, err)
+	}
+}

@@ -55,8 +55,9 @@ type Request struct {
 
 	target  *config.Target
 	dir     string
-	parents map[string]needed // by target name
-	names   map[string]string // context name -> parent target
+	parents map[string]needed   // by target name
+	names   map[string]string   // context name -> parent target
+	called  map[string][]string // local name -> what the build file calls the directory, if it names it
 	links   []link
 	pins    map[string]digest.Digest // of images by reference, once they are known
 	foreign string
@@ -91,6 +92,7 @@ func newRequest(t *config.Target, parents map[string]needed, opts Options) (*Req
 		dir:     opts.Dir,
 		parents: map[string]needed{},
 		names:   map[string]string{},
+		called:  map[string][]string{},
 	}
 	req.InEngine = opts.InEngine || slices.ContainsFunc(t.Attest, func(a config.Attest) bool { return a.Type == "provenance" && !a.Disabled })
 	var errs []error
@@ -177,6 +179,9 @@ func (req *Request) setContext() error {
 	req.Locals[localContext] = dir
 	return nil
 }
+
+// RemoteContext reports whether c is a context that only an engine reads.
+func RemoteContext(c string) bool { return isURL(c) }
 
 // isURL reports whether c is a git or http context.
 func isURL(c string) bool {
@@ -347,8 +352,73 @@ func (req *Request) addContext(name, value string, parents map[string]needed) er
 	}
 	local := localName(dir)
 	req.Locals[local] = dir
+	req.called[local] = append(req.called[local], name)
 	req.Attrs["context:"+key] = "local:" + local
 	return nil
+}
+
+// Dockerfile says where t's Dockerfile is: in a file here, or by its path in a
+// context that only the engine reads; neither if the target holds it.
+func Dockerfile(t *config.Target, dir string) (here, remote string, err error) {
+	req := &Request{Attrs: map[string]string{}, Locals: map[string]string{}, target: t, dir: dir}
+	if err := req.setContext(); err != nil {
+		return "", "", err
+	}
+	if err := req.setDockerfile(); err != nil || req.Dockerfile != nil {
+		return "", "", err
+	}
+	name := req.Attrs["filename"]
+	if in, ok := req.Locals[localDockerfile]; ok {
+		return filepath.Join(in, name), "", nil
+	}
+	return "", name, nil
+}
+
+// LocalNames are the names that docker buildx has for the directory which a solve
+// of r sends as the local source called name. They are several if targets that r
+// stands on call it otherwise.
+func (r *Result) LocalNames(name string) []string {
+	var out []string
+	if _, own := r.Request.Locals[name]; own {
+		out = r.Request.buildxNames(name)
+	}
+	for _, p := range slices.Sorted(maps.Keys(r.Request.parents)) {
+		if parent := r.Request.parents[p].result; parent != nil {
+			out = append(out, parent.namesBelow(name)...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// namesBelow is LocalNames for the LLB of r, where directories have unique names.
+func (r *Result) namesBelow(name string) []string {
+	var out []string
+	for own := range r.Request.Locals {
+		if r.Request.unique(own) == name {
+			out = append(out, r.Request.buildxNames(own)...)
+		}
+	}
+	for _, p := range r.Request.parents {
+		if p.result != nil {
+			out = append(out, p.result.namesBelow(name)...)
+		}
+	}
+	return out
+}
+
+func (req *Request) buildxNames(local string) []string {
+	if local == localContext || local == localDockerfile {
+		return []string{local}
+	}
+	var out []string
+	for _, name := range req.called[local] {
+		if name == localContext || name == localDockerfile {
+			name = "_" + name // as buildx keeps them apart
+		}
+		out = append(out, name)
+	}
+	return out
 }
 
 // contextKey is the form in which the front end looks a context up

@@ -165,12 +165,24 @@ func (e *effects) files(ctx context.Context, t *config.Target, b *lower.Brief) (
 			return nil, false, e.p.fileError(t, lower.Local{}, err)
 		}
 		inherited = inherited || theirs
-		if mine < 0 {
+		if mine < 0 && !e.judges(b, f.Path) {
 			continue
 		}
 		own = append(own, Reason{Kind: KindFile, Path: e.p.relative(f.Path), From: f.From, To: f.To, Place: e.reader(ctx, b, f.Path)})
 	}
 	return own, inherited, nil
+}
+
+// judges reports whether a file has, or had, a policy's rules for the target: the one
+// beside its Dockerfile or, if the engine lowers it, any in its directories. Ignore
+// files are no reason not to read one.
+func (e *effects) judges(b *lower.Brief, file string) bool {
+	dockerfile, ok := strings.CutSuffix(file, ".rego")
+	if !ok {
+		return false
+	}
+	return slices.ContainsFunc(b.Reads, func(r lower.Read) bool { return r.Path == dockerfile }) ||
+		b.Foreign != "" && slices.ContainsFunc(b.Locals, func(l lower.Local) bool { return e.below(l, file) != "" })
 }
 
 // reader is the line of the target's first step that reads a file. It takes

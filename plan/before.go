@@ -56,7 +56,7 @@ func (e *effects) unchanged(ctx context.Context, t *config.Target) (bool, error)
 	if before == nil || before.Err != nil || before.Targets[t.Name] == nil {
 		return false, nil
 	}
-	old := (&Planner{Dir: before.Dir, Lowerer: before.Lowerer, Files: e.p.Files, Policy: e.p.Policy}).examine(ctx, before.Targets[t.Name])
+	old := (&Planner{Dir: before.Dir, Lowerer: before.Lowerer, Files: e.p.Files}).examine(ctx, before.Targets[t.Name])
 	if old.err != nil || len(old.brief.Unpinned) > 0 {
 		return false, ctx.Err()
 	}
@@ -94,10 +94,9 @@ func (e *effects) definedBy(t *config.Target, b *lower.Brief) []Reason {
 // compare compares two definitions of a target. Content of files does not
 // count; which files are read does.
 func (e *effects) compare(ctx context.Context, was, is *subject) (defined, error) {
-	policy := e.p.policy(is.target)
 	for _, s := range []*subject{was, is} {
 		s.uses = make([]string, len(s.brief.Uses))
-		s.fingerprint(policy)
+		s.fingerprint()
 	}
 	outputs := !was.target.Implicit && !is.target.Implicit // an implicit target has lost its own
 	d := defined{differs: was.core != is.core || outputs && was.print != is.print}

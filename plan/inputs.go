@@ -78,7 +78,7 @@ func (p *Planner) examine(ctx context.Context, t *config.Target) *subject {
 		}
 		s.uses = append(s.uses, d)
 	}
-	s.fingerprint(p.policy(t))
+	s.fingerprint()
 	return s
 }
 
@@ -95,7 +95,7 @@ func (p *Planner) name(l lower.Local) string {
 
 // fingerprint hashes what was found out. The order of the inputs is part of the
 // format.
-func (s *subject) fingerprint(policy string) {
+func (s *subject) fingerprint() {
 	var in cache.Inputs
 	in.Add("shape", s.brief.Shape)
 	for i, u := range s.brief.Uses {
@@ -115,9 +115,6 @@ func (s *subject) fingerprint(policy string) {
 	}
 	for _, id := range slices.Sorted(maps.Keys(ids)) {
 		in.Add(id, "")
-	}
-	if policy != "" {
-		in.Add("policy", policy)
 	}
 	if slices.ContainsFunc(s.target.CacheTo, func(c config.CacheRef) bool { return c.Type == "inline" }) {
 		in.Add("cache", "inline") // in the image config

@@ -64,17 +64,6 @@ type Planner struct {
 	Force  string        // why all that was asked for is solved, "" if it need not be
 	MaxAge time.Duration // how old a success may be; 0 is no limit
 	Now    time.Time
-
-	// Policy hashes what beside the target decides which sources may be used
-	// or are replaced by others; nil if nothing does.
-	Policy func(*config.Target) string
-}
-
-func (p *Planner) policy(t *config.Target) string {
-	if p.Policy == nil {
-		return ""
-	}
-	return p.Policy(t)
 }
 
 // A FileError says that a file the engine would be sent can not be read. It is

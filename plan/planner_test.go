@@ -83,6 +83,7 @@ type project struct {
 	index   *fakeIndex
 	places  fakeDeliveries
 	planner func(*Planner)
+	foreign func(*config.Target) string // see lower.Options
 }
 
 func newProject(t *testing.T) *project {
@@ -130,7 +131,7 @@ func (p *project) plan() (*Plan, string) {
 	p.t.Helper()
 	planner := &Planner{
 		Dir: p.dir, Targets: p.targets, Files: files.Open("", files.Options{}), Index: p.index, Deliveries: p.places, Now: today,
-		Lowerer: lower.NewLowerer(p.t.Context(), p.targets, nil, lower.Options{Dir: p.dir, RunID: "run"}),
+		Lowerer: lower.NewLowerer(p.t.Context(), p.targets, nil, lower.Options{Dir: p.dir, RunID: "run", Foreign: p.foreign}),
 	}
 	if p.planner != nil {
 		p.planner(planner)
@@ -183,9 +184,8 @@ func TestPlan(t *testing.T) {
 		{"young enough", func(p *project) { p.planner = func(x *Planner) { x.MaxAge, x.Now = time.Hour, today.Add(time.Hour) } },
 			"lib: reuse; app: reuse; other: reuse"},
 		{"policy", func(p *project) {
-			p.planner = func(x *Planner) { x.Policy = func(*config.Target) string { return "new" } }
-		},
-			"lib: solve unknown nothing that is recorded by name has changed; app: solve parent lib; other: solve unknown nothing that is recorded by name has changed"},
+			p.foreign = func(t *config.Target) string { return map[string]string{"lib": "a policy"}[t.Name] }
+		}, "lib: solve unpinned what its Dockerfile names (a policy); app: solve unpinned what its Dockerfile names; other: reuse"},
 		{"what can not be told", func(p *project) {
 			s := "FROM scratch\nADD http://127.0.0.1/f /f\n"
 			p.target("other").DockerfileInline = &s

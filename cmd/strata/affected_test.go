@@ -121,6 +121,9 @@ func TestAffectedIsWhatAPlanSolves(t *testing.T) {
 		{"a mode", func() { try(os.Chmod(file("steps/in"), 0o755)) }, "steps"}, //nolint:gosec // its mode is the test
 		{"a shared file", write("shared/common"), "svc-a svc-b"},
 		{"a stage that nobody uses", write("shared/a"), ""},
+		{"a policy", func() { p.write("stands/Dockerfile.rego", "package docker\n") }, "stands"},
+		{"a policy of what others need", func() { p.write("base/Dockerfile.rego", "package docker\n") }, "base copies stands"},
+		{"rules that are nobody's", func() { p.write("other.rego", "package docker\n") }, ""},
 		{"a comment", replace("svc.Dockerfile", "FROM scratch AS a", "# new\nFROM scratch AS a"), ""},
 		{"an unused stage's step", replace("svc.Dockerfile", "COPY shared/a /x", "COPY shared/a /y"), ""},
 		{"an argument", replace("build.hcl", `default = "1"`, `default = "2"`), "stands"},

@@ -30,7 +30,6 @@ type bakeOptions struct {
 	print      bool
 	sbom       string
 	provenance string
-	policy     []string
 	builder    string
 	debug      bool
 	method     config.Call
@@ -76,7 +75,7 @@ func (o *bakeOptions) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.load, "load", false, "load the images into Docker, or keep them here")
 	f.StringVar(&o.metadata, "metadata-file", "", "write digests and more to `file`")
 	f.BoolVar(&o.noCache, "no-cache", false, "use no cached step")
-	f.StringArrayVar(&o.policy, "policy", nil, "options of source policies: `disabled=BOOL`, strict=BOOL, log-level=LEVEL")
+	policyFlag(f, &o.policy)
 	f.BoolVar(&o.print, "print", false, "print the targets as JSON and build nothing")
 	f.StringVar(&o.progress, "progress", "auto", "how to show progress: auto, none, plain, quiet, rawjson or tty `mode`")
 	f.StringVar(&o.provenance, "provenance", "", "provenance for all targets: a bool or `parameters`")

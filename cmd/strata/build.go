@@ -54,6 +54,7 @@ type requestOptions struct {
 	pull       bool
 	sbom       string
 	provenance string
+	policy     []string
 }
 
 func (o *requestOptions) flags(f *pflag.FlagSet) {
@@ -63,6 +64,12 @@ func (o *requestOptions) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.pull, "pull", false, "look for newer base images")
 	f.StringVar(&o.sbom, "sbom", "", "a bill of materials for all targets: a bool or `parameters`")
 	f.StringVar(&o.provenance, "provenance", "", "provenance for all targets: a bool or `parameters`")
+	policyFlag(f, &o.policy)
+}
+
+// policyFlag defines the flag for what holds for the source policies of all targets.
+func policyFlag(f *pflag.FlagSet, p *[]string) {
+	f.StringArrayVar(p, "policy", nil, "options of source policies: `disabled=BOOL`, strict=BOOL, log-level=LEVEL")
 }
 
 // ask puts the options into a request.
@@ -70,7 +77,7 @@ func (o *requestOptions) ask(f *pflag.FlagSet) func(*config.Request) {
 	return func(req *config.Request) {
 		req.Push, req.Load = o.push, o.load
 		req.NoCache, req.Pull = changed(f, "no-cache", o.noCache), changed(f, "pull", o.pull)
-		req.SBOM, req.Provenance = o.sbom, o.provenance
+		req.SBOM, req.Provenance, req.Policy = o.sbom, o.provenance, o.policy
 	}
 }
 
@@ -350,7 +357,7 @@ func (r *buildRun) open(ctx context.Context) error {
 		Provenance:   r.provenance(),
 		Unchanged:    func(ctx context.Context, target string) error { return p.unchanged(ctx, r.decided[target]) },
 	}
-	b.SourcePolicy = p.policy
+	b.SourcePolicy, b.SignedImages, b.Trust = p.policy, p.signed, r.app.userCache("trust")
 	b.Lower.Workers = workersOf(p.engine)
 	if d := p.engine.Docker(); d != nil {
 		b.Docker, b.DockerPushes = d, d.ContainerdStore
@@ -476,7 +483,7 @@ func (r *buildRun) warn() {
 		if err != nil {
 			continue
 		}
-		if b.Foreign != "" {
+		if b.Foreign != "" && b.Foreign != buildkit.UnderPolicy { // who has a policy knows
 			r.events <- executor.Warning{Time: time.Now(), Target: t.Name, Text: "lowered by the engine: " + b.Foreign}
 		}
 		for i, w := range b.Warnings {

@@ -72,6 +72,7 @@ type planning struct {
 	bases    *registry.Resolver
 	lowerer  *lower.Lowerer
 	policy   *spb.Policy // of the environment, nil if there is none
+	signed   bool        // the environment wants Docker's images to be signed
 	runID    string
 	tell     atomic.Pointer[func(error)] // where warnings go while progress is shown
 	workers  []gwclient.WorkerInfo
@@ -115,6 +116,7 @@ func (a *app) newPlanning(ctx context.Context, cfg *config.Config, sel *config.S
 	if p.policy, err = buildkit.SourcePolicy(a.lookupEnv); err != nil {
 		return nil, withStatus(exitUsage, err)
 	}
+	p.signed = buildkit.SignedImages(a.lookupEnv)
 	p.index = newPlanIndex(a, cfg.Dir)
 	if err := p.openShared(&p.opts.cache); err != nil {
 		return nil, err
@@ -230,7 +232,7 @@ func sameDefault(a, b []gwclient.WorkerInfo) bool {
 func (p *planning) lowerOptions() lower.Options {
 	return lower.Options{
 		Dir: p.cfg.Dir, RunID: p.runID, Workers: p.workers,
-		Foreign: buildkit.UnderPolicy(p.policy), Resolver: &baseResolver{p}, Digest: p.baseDigest, Generation: p.files.Generation,
+		Foreign: buildkit.Bound(p.cfg.Dir, p.policy, p.signed), Resolver: &baseResolver{p}, Digest: p.baseDigest, Generation: p.files.Generation,
 		InEngine: p.opts.inEngine,
 	}
 }
@@ -256,24 +258,10 @@ func (p *planning) planner() *plan.Planner {
 		Lowerer: p.lowerer, Files: p.files, Index: p.index, Deliveries: p.places,
 		Memo: p.memo, MaxAge: p.opts.maxAge, Now: time.Now(),
 	}
-	planner.Policy = p.policyOf
 	if p.opts.force {
 		planner.Force = "--force"
 	}
 	return planner
-}
-
-// policyOf is what a target says of source policies, and whether there is one
-// beside its Dockerfile, "" if there is nothing of the kind.
-func (p *planning) policyOf(t *config.Target) string {
-	dir := filepath.Join(p.cfg.Dir, t.Context, filepath.Dir(t.Dockerfile))
-	name := filepath.Base(cmp.Or(t.Dockerfile, "Dockerfile")) + ".rego"
-	_, err := os.Stat(filepath.Join(dir, name))
-	if len(t.Policy) == 0 && err != nil {
-		return ""
-	}
-	text, _ := json.Marshal(t.Policy) // strings and switches do not fail
-	return fmt.Sprintf("%s %v", text, err == nil)
 }
 
 // patience is how long a registry may keep a plan waiting that can do without it,

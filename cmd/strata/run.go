@@ -246,8 +246,11 @@ func statusOf(err error) int {
 		return exitRegistry
 	}
 	if se, ok := errors.AsType[*buildkit.StepError](err); ok {
-		if se.Registry {
+		switch {
+		case se.Registry:
 			return exitRegistry
+		case se.Denied:
+			return exitDenied
 		}
 		return exitFailed
 	}

@@ -23,6 +23,7 @@ import (
 type StepError struct {
 	Failure  executor.Failure
 	Registry bool // a registry or the way to it failed, not a step
+	Denied   bool // a source policy denied what the target reads
 	Err      error
 }
 
@@ -83,15 +84,29 @@ func (b *Builder) blame(t *config.Target, r *lower.Result, err error) error {
 		}
 		f.Excerpt = b.excerpt(r.Source, first, last)
 	}
-	denied := policyText.MatchString(f.Message)
-	if denied {
-		f.Message += "; the rules are those of EXPERIMENTAL_BUILDKIT_SOURCE_POLICY and BUILDX_DEFAULT_POLICY"
-	}
+	denied := b.addDenial(t, &f, err)
 	registry := registryFailure(err) && !denied
 	if registry && loginText.MatchString(f.Message) {
 		f.Message += "; log in with docker login, or check that the account may do this"
 	}
-	return &StepError{f, registry, err}
+	return &StepError{f, registry, denied, err}
+}
+
+// addDenial says in f what a policy denied, if err is about that.
+func (b *Builder) addDenial(t *config.Target, f *executor.Failure, err error) bool {
+	judge := b.plans[t.Name].judge
+	if d := judge.denied(err); d != nil {
+		f.Message = d.Error()
+		return true
+	}
+	if policyText.MatchString(f.Message) {
+		f.Message += "; the rules are those of EXPERIMENTAL_BUILDKIT_SOURCE_POLICY"
+		return true
+	}
+	for _, d := range judge.refused() { // the step was told no more than 403
+		f.Message += "; " + d.Error()
+	}
+	return false
 }
 
 // What the engine's pulls and pushes say when a registry refuses or is not

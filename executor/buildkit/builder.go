@@ -28,6 +28,7 @@ import (
 	"github.com/strata-build/strata/graph"
 	"github.com/strata-build/strata/history"
 	"github.com/strata-build/strata/lower"
+	"github.com/strata-build/strata/policy"
 )
 
 // A Builder builds the targets of one run on one engine.
@@ -51,6 +52,8 @@ type Builder struct {
 	// says that files were changed since they were looked at. It may be nil.
 	Unchanged    func(ctx context.Context, target string) error
 	SourcePolicy *spb.Policy // what sources may be read, and as what; nil is all
+	SignedImages bool        // images of Docker's own have to be signed
+	Trust        string      // directory where roots of trust for signatures are kept
 	Run          string      // id of the run, in records
 	Emit         func(executor.Event)
 	Cache        *cache.Shared // layers of earlier builds in a registry; may be nil
@@ -69,12 +72,14 @@ type Builder struct {
 	images    *lower.StandIns              // in the place of needed targets
 	onImage   map[string]bool              // targets that stand on one of them, as far as it was asked
 	took      map[string]map[string]string // which were there when a target was solved
+	trust     func() (policy.Verifier, error)
 }
 
 // A target is one target made ready before anything starts.
 type target struct {
 	exports *exports
 	session []session.Attachable
+	judge   *judge // nil if no policy binds it
 	imports []client.CacheOptionsEntry
 	cacheTo []client.CacheOptionsEntry
 }
@@ -92,14 +97,15 @@ func (b *Builder) Prepare(ctx context.Context, targets []*config.Target) error {
 	b.took = map[string]map[string]string{}
 	b.usage = &usage{client: b.Client}
 	b.tracker = newTracker(b.Emit)
+	b.trust = sync.OnceValues(func() (policy.Verifier, error) { return policy.NewVerifier(b.Trust) })
 	var errs []error
 	if b.Lowerer == nil {
-		b.Lower.Foreign = UnderPolicy(b.SourcePolicy)
+		b.Lower.Foreign = Bound(b.Lower.Dir, b.SourcePolicy, b.SignedImages)
 		b.Lowerer = lower.NewLowerer(ctx, targets, nil, b.Lower)
 	}
 	for _, t := range targets {
 		b.targets[t.Name] = t
-		if err := b.prepare(t); err != nil {
+		if err := b.prepare(ctx, t); err != nil {
 			errs = append(errs, err)
 		}
 		if err := b.lower(ctx, t); err != nil {
@@ -144,7 +150,7 @@ func (b *Builder) hide(ctx context.Context, needs []graph.ID) {
 	}
 }
 
-func (b *Builder) prepare(t *config.Target) error {
+func (b *Builder) prepare(ctx context.Context, t *config.Target) error {
 	p := &target{}
 	b.plans[t.Name] = p
 	var errs [5]error
@@ -152,7 +158,7 @@ func (b *Builder) prepare(t *config.Target) error {
 	p.session, errs[1] = b.attachables(t)
 	p.imports, errs[2] = cache.Imports(t)
 	p.cacheTo, errs[3] = cache.Exports(t)
-	errs[4] = checkPolicy(t)
+	p.judge, errs[4] = b.judgeOf(ctx, t, p)
 	return errors.Join(errs[:]...)
 }
 
@@ -163,9 +169,6 @@ func (b *Builder) lower(ctx context.Context, t *config.Target) error {
 	r, err := b.Lowerer.Result(ctx, t.Name)
 	if _, follows := errors.AsType[*lower.NeedError](err); follows {
 		return nil
-	}
-	if err == nil && r != nil {
-		err = checkImplied(t, r)
 	}
 	if err != nil || r == nil {
 		return err

@@ -1,17 +1,22 @@
 package buildkit
 
 import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
+	digest "github.com/opencontainers/go-digest"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/strata-build/strata/config"
 	"github.com/strata-build/strata/graph"
+	"github.com/strata-build/strata/internal/testkit"
 )
 
 func rule(action spb.PolicyAction, from, to string) *spb.Policy {
@@ -84,74 +89,141 @@ func TestSourcePolicyIsRead(t *testing.T) {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	for text, rules := range map[string]int{"": 0, "0": 0, "maybe": 0, "1": 3, "true": 3} {
-		got, err := SourcePolicy(env("BUILDX_DEFAULT_POLICY", text))
-		if err != nil || len(got.GetRules()) != rules {
-			t.Errorf("%q: got %v, %v", text, got, err)
+	for text, want := range map[string]bool{"": false, "0": false, "maybe": false, "1": true, "true": true} {
+		if got := SignedImages(env("BUILDX_DEFAULT_POLICY", text)); got != want {
+			t.Errorf("%q: got %v", text, got)
 		}
 	}
 }
 
-func TestSignedImages(t *testing.T) {
-	for ref, want := range map[string]bool{
-		"docker/dockerfile:1": true, "docker/dockerfile:1.21": true, "docker/dockerfile:1.21.0-labs": true, "docker/dockerfile:2": true,
-		"docker/dockerfile:latest": true, "docker/dockerfile:labs": true, "docker/dockerfile-upstream:master": true,
-		"docker/buildkit-syft-scanner:latest": true, "docker/buildkit-syft-scanner:1.10": true,
-		"docker/dockerfile:1.20": false, "docker/dockerfile:1.3-labs": false, "docker/dockerfile:1@sha256:00": false,
-		"docker/buildkit-syft-scanner:1.9": false, "docker/buildkit-syft-scanner:stable-1": false, "library/busybox:latest": false,
-	} {
-		denied := false
-		for _, r := range signedImages() {
-			denied = denied || regexp.MustCompile(r.Selector.Identifier).MatchString("docker-image://docker.io/"+ref)
-		}
-		if denied != want {
-			t.Errorf("%s: denied is %v", ref, denied)
-		}
-	}
+// rego is a policy that allows a source if the rules hold.
+func rego(rules ...string) string {
+	return "package docker\n\ndefault allow := false\n\nallow if {\n\t" + strings.Join(rules, "\n\t") +
+		"\n}\n\nallow if input.local\n\ndecision := {\"allow\": allow, \"deny_msg\": [\"not by our rules\"]}\n"
 }
 
-// TestPoliciesInRegoAreRefused and never left out in silence.
-func TestPoliciesInRegoAreRefused(t *testing.T) {
+// TestPolicies builds under policies beside the Dockerfile and in the build file.
+func TestPolicies(t *testing.T) {
 	l := newLab(t)
+	on := true
 	l.write(map[string]string{
-		"a/Dockerfile": "FROM scratch\nCOPY Dockerfile /\n",
-		"b/Dockerfile": "FROM scratch\nCOPY Dockerfile /\n", "b/Dockerfile.rego": "package docker\n",
+		"plain/Dockerfile":     "FROM busybox\nRUN true\n",
+		"good/Dockerfile":      "FROM busybox\nRUN true\n",
+		"good/Dockerfile.rego": rego(`input.image.repo == "busybox"`),
+		"bad/Dockerfile":       "FROM busybox\nRUN true\n",
+		"bad/Dockerfile.rego":  rego(`input.image.repo == "alpine"`),
+		"bad/lib/ok.rego":      "package lib.ok\nyes := true\n",
+		"bad/yes.rego":         "package docker\nimport data.lib.ok\ndecision := {\"allow\": ok.yes}\n",
+		"bad/no.rego":          "package docker\ndecision := {\"allow\": false}\n",
+		"bad/broken.rego":      "package docker\ndecision := {\n",
+		"cwd.rego":             rego(`input.image.repo == "debian"`),
 	})
-	off := config.Policy{Disabled: true}
+	files := func(names ...string) config.Policy { return config.Policy{Files: names} }
 	for _, tt := range []struct {
-		context string
-		policy  []config.Policy
-		want    string
+		name, context string
+		policy        []config.Policy
+		prepare       string // what is wrong beforehand
+		denied        string // what is wrong then
 	}{
-		{"a", nil, ""},
-		{"a", []config.Policy{{Files: []string{"p.rego"}}}, "p.rego"},
-		{"a", []config.Policy{off}, ""},
-		{"b", nil, "Dockerfile.rego"},
-		{"b", []config.Policy{off}, ""},
+		{name: "none", context: "plain"},
+		{name: "beside", context: "good"},
+		{name: "beside denies", context: "bad", denied: "busybox:latest is denied by Dockerfile.rego: not by our rules"},
+		{name: "off", context: "bad", policy: []config.Policy{{Disabled: true}}},
+		{name: "off and more", context: "bad", policy: []config.Policy{{Disabled: true}, files("yes.rego")}, prepare: "can not be combined"},
+		{name: "reset", context: "bad", policy: []config.Policy{{Reset: true}}},
+		{name: "reset and another", context: "bad", policy: []config.Policy{{Reset: true, Files: []string{"yes.rego"}}}},
+		{name: "reset and another that denies", context: "bad", policy: []config.Policy{{Reset: true, Files: []string{"no.rego"}}}, denied: "is denied by no.rego"},
+		{name: "both", context: "good", policy: []config.Policy{files("cwd://cwd.rego")}, denied: "is denied by cwd://cwd.rego"},
+		{name: "one that denies is enough", context: "bad", policy: []config.Policy{files("yes.rego")}, denied: "is denied by Dockerfile.rego"},
+		{name: "strict", context: "good", policy: []config.Policy{{Strict: &on}}},
+		{name: "missing", context: "plain", policy: []config.Policy{files("none.rego")}, prepare: `there is no policy file "none.rego"`},
+		{name: "outside", context: "plain", policy: []config.Policy{files("../cwd.rego")}, prepare: "escapes"},
+		{name: "broken", context: "bad", policy: []config.Policy{files("broken.rego")}, prepare: "broken.rego:3:1:"},
 	} {
-		target := &config.Target{Name: "t", Context: tt.context, Policy: tt.policy}
-		err := l.builder().Prepare(t.Context(), []*config.Target{target})
-		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%s with %v: got %v", tt.context, tt.policy, err)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			target := &config.Target{Name: "t", Context: tt.context, Policy: tt.policy, Outputs: archive("t")}
+			res, _, err := l.build(target)
+			if tt.prepare != "" {
+				te, ok := errors.AsType[*graph.TargetError](err)
+				if res != nil || !ok || te.Attr != "policy" || !strings.Contains(te.Error(), tt.prepare) {
+					t.Errorf("got %v, want %q", err, tt.prepare)
+				}
+				return
+			}
+			if tt.denied == "" {
+				if err != nil {
+					t.Errorf("got %v: %v", err, res["t"].Err)
+				}
+				return
+			}
+			se, ok := errors.AsType[*StepError](res["t"].Err)
+			if !ok || !se.Denied || se.Registry || !strings.Contains(se.Failure.Message, tt.denied) {
+				t.Errorf("got %v, want %q", res["t"].Err, tt.denied)
+			}
+		})
 	}
 }
 
-func TestPolicyOfATarget(t *testing.T) {
+// TestPoliciesOverSources judges what only the engine knows of sources, and sources
+// that are no images.
+func TestPoliciesOverSources(t *testing.T) {
+	l := newLab(t)
+	web := httptest.NewServer(http.FileServerFS(fstest.MapFS{"a.txt": {Data: []byte("a\n")}}))
+	defer web.Close()
+	repo := gitServer(t, map[string]string{"f": "f\n"})
+	box, err := testkit.Busybox()
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash, err := box.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	img := hash.String()
 	for _, tt := range []struct {
-		policy []config.Policy
-		want   string // in the error, "" if there is none
+		name, dockerfile string
+		rules            string
+		contexts         map[string]string
+		platforms        []string
+		want             string // "" is allowed
 	}{
-		{nil, ""},
-		{[]config.Policy{{Disabled: true}}, ""},
-		{[]config.Policy{{Files: []string{"a.rego"}}}, "Rego"},
-		{[]config.Policy{{Files: []string{"a.rego"}}, {Disabled: true}}, "cannot be combined"},
-		{[]config.Policy{{Disabled: true}, {Reset: true}}, "cannot be combined"},
-		{[]config.Policy{{Disabled: true, Reset: true}}, "cannot be combined"},
+		{name: "digest", dockerfile: "FROM busybox\n", rules: `input.image.checksum == "` + img + `"`},
+		{name: "other digest", dockerfile: "FROM busybox\n", rules: `input.image.checksum == "sha256:00"`, want: "busybox:latest is denied"},
+		{name: "a tag is no digest", dockerfile: "FROM busybox\n", rules: "input.image.isCanonical", want: "busybox:latest is denied"},
+		{name: "by digest", dockerfile: "FROM busybox@" + img + "\n", rules: "input.image.isCanonical"},
+		{name: "environment", dockerfile: "FROM busybox\n", rules: `some e in input.image.env; startswith(e, "PATH=")`},
+		{name: "label", dockerfile: "FROM busybox\n", rules: `input.image.labels.nobody == "x"`, want: "busybox:latest is denied"},
+		{name: "platform", dockerfile: "FROM busybox\n", rules: `input.image.os == "plan9"`, want: "busybox:latest is denied"},
+		{name: "no provenance", dockerfile: "FROM busybox\n", rules: "not input.image.hasProvenance"},
+		{name: "provenance", dockerfile: "FROM busybox\n", rules: `input.image.labels.x == "y"; input.image.provenance.buildType`, want: "busybox:latest is denied"},
+		{name: "signature", dockerfile: "FROM busybox\n", rules: `docker_github_builder(input.image, "a/b")`, want: "busybox:latest is denied"},
+		{name: "pin", dockerfile: "FROM busybox\n", rules: `pin_image(input.image, "` + img + `")`},
+		{name: "pin to nothing", dockerfile: "FROM busybox\n", rules: `pin_image(input.image, "sha256:` + strings.Repeat("0", 64) + `")`, want: "not found"},
+		{name: "named image", dockerfile: "FROM scratch\nCOPY --from=box /bin/busybox /\n", contexts: map[string]string{"box": "docker-image://busybox"}, rules: `input.image.repo == "alpine"`, want: "busybox:latest is denied"},
+		{name: "http", dockerfile: "FROM scratch\nADD " + web.URL + "/a.txt /\n", rules: `input.http.url == "` + web.URL + `/a.txt"`},
+		{name: "http denied", dockerfile: "FROM scratch\nADD " + web.URL + "/a.txt /\n", rules: `input.http.schema == "https"`, want: "/a.txt is denied"},
+		{name: "http checksum", dockerfile: "FROM scratch\nADD " + web.URL + "/a.txt /\n", rules: `input.http.checksum == "sha256:` + digest.FromString("a\n").Encoded() + `"`},
+		{name: "git", dockerfile: "FROM scratch\nADD " + repo + "#main /\n", rules: `input.git.branch == "main"; input.git.commit.author.name == "t"`},
+		{name: "git denied", dockerfile: "FROM scratch\nADD " + repo + "#main /\n", rules: `input.git.host == "github.com"`, want: "is denied"},
+		{name: "unsigned commit", dockerfile: "FROM scratch\nADD " + repo + "#main /\n", rules: `verify_git_signature(input.git.commit, "key.asc")`, want: "verify_git_signature: reading key.asc"},
+		{name: "local", dockerfile: "FROM scratch\nCOPY --from=dir . /\n", contexts: map[string]string{"dir": "assets"}, rules: `input.image; input.local.name == "dir"`},
 	} {
-		err := checkPolicy(&config.Target{Name: "app", Policy: tt.policy})
-		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%+v: %v, want %q", tt.policy, err, tt.want)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			name := strings.ReplaceAll(tt.name, " ", "-")
+			l.write(map[string]string{
+				name + "/Dockerfile": tt.dockerfile, name + "/Dockerfile.rego": rego(strings.Split(tt.rules, "; ")...), "assets/x": "x\n",
+			})
+			target := &config.Target{Name: "t", Context: name, Contexts: tt.contexts, Platforms: tt.platforms, Outputs: archive("t")}
+			res, _, err := l.build(target)
+			if tt.want == "" {
+				if err != nil {
+					t.Errorf("got %v: %v", err, res["t"].Err)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(res["t"].Err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", res["t"].Err, tt.want)
+			}
+		})
 	}
 }

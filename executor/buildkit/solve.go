@@ -165,6 +165,13 @@ func (s *solve) run(ctx context.Context) (*client.SolveResponse, error) {
 		opt.EnableSessionExporter = true
 		opt.Session = append(opt.Session, exporterprovider.New(s.noteRefs))
 	}
+	if j := s.plan.judge; j != nil {
+		end, err := j.attach(ctx, &opt)
+		if err != nil {
+			return nil, err
+		}
+		defer end()
+	}
 	status := make(chan *client.SolveStatus, 16)
 	var group errgroup.Group
 	group.Go(func() error {
@@ -242,6 +249,11 @@ func mountsOf(dirs map[string]string, req *lower.Request) (map[string]fsutil.FS,
 
 // build runs inside the gateway session.
 func (s *solve) build(ctx context.Context, gw gwclient.Client) (*gwclient.Result, error) {
+	if j := s.plan.judge; j != nil {
+		if err := j.asked(gw); err != nil {
+			return nil, err
+		}
+	}
 	var res *gwclient.Result
 	var err error
 	if s.r.InEngine() {

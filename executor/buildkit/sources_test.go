@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -50,11 +51,12 @@ func gitServer(t *testing.T, files map[string]string) string {
 	port := free.Addr().(*net.TCPAddr).Port
 	free.Close()
 	daemon := exec.Command("git", "daemon", "--export-all", "--reuseaddr", "--listen=127.0.0.1", fmt.Sprintf("--port=%d", port), "--base-path="+base, base)
+	daemon.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // git runs it as a child of its own
 	if err := daemon.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = daemon.Process.Kill()
+		_ = syscall.Kill(-daemon.Process.Pid, syscall.SIGKILL)
 		_ = daemon.Wait()
 	})
 	addr := fmt.Sprintf("127.0.0.1:%d", port)
@@ -94,24 +96,56 @@ func TestGitContextAndWhatStandsOnIt(t *testing.T) {
 
 func TestHTTPContext(t *testing.T) {
 	l := newLab(t)
-	var archived bytes.Buffer
-	w := tar.NewWriter(&archived)
-	for name, text := range map[string]string{"Dockerfile": "FROM scratch\nCOPY f /g\n", "f": "from http"} {
-		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(text))}); err != nil {
+	tarball := func(files map[string]string) []byte {
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		for name, text := range files {
+			if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(text))}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.Write([]byte(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.Write([]byte(text)); err != nil {
-			t.Fatal(err)
-		}
+		return b.Bytes()
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(archived.Bytes()) }))
+	archived := tarball(map[string]string{"Dockerfile": "FROM scratch\nCOPY f /g\n", "f": "from http"})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(archived) }))
 	defer srv.Close()
 	l.must(&config.Target{Name: "x", Context: srv.URL + "/ctx.tar", Outputs: []config.Output{{Type: "local", Dest: "out"}}})
 	if got, err := os.ReadFile(filepath.Join(l.dir, "out/g")); err != nil || string(got) != "from http" {
 		t.Errorf("got %q, %v", got, err)
+	}
+	// A policy in the archive binds as one that is here does.
+	archived = tarball(map[string]string{"Dockerfile": "FROM scratch\n", "Dockerfile.rego": rego("input.image")})
+	res, _, err := l.build(&config.Target{Name: "x", Context: srv.URL + "/other.tar", Outputs: []config.Output{{Type: "local", Dest: "out"}}})
+	if err == nil || !strings.Contains(res["x"].Err.Error(), "/other.tar is denied by Dockerfile.rego") {
+		t.Errorf("got %v", res["x"].Err)
+	}
+}
+
+// TestPolicyInRepository is found there, with what it imports.
+func TestPolicyInRepository(t *testing.T) {
+	l := newLab(t)
+	url := gitServer(t, map[string]string{
+		"Dockerfile":      "FROM busybox\n",
+		"Dockerfile.rego": "package docker\nimport data.lib.names\ndefault ok := false\nok if not input.image\nok if input.image.repo in names.good\ndecision := {\"allow\": ok}\n",
+		"lib/names.rego":  "package names\ngood := {\"alpine\"}\n",
+		"all.rego":        "package docker\ndecision := {\"allow\": true}\n",
+	})
+	target := &config.Target{Name: "x", Context: url, Outputs: archive("x")}
+	res, _, err := l.build(target)
+	if err == nil || !strings.Contains(res["x"].Err.Error(), "busybox:latest is denied by Dockerfile.rego") {
+		t.Errorf("got %v", res["x"].Err)
+	}
+	target.Policy = []config.Policy{{Reset: true, Files: []string{"all.rego"}}}
+	l.must(target)
+	target.Policy = []config.Policy{{Reset: true, Files: []string{"none.rego"}}}
+	if res, _, err = l.build(target); err == nil || !strings.Contains(res["x"].Err.Error(), `there is no policy file "none.rego"`) {
+		t.Errorf("got %v", res["x"].Err)
 	}
 }
 
