@@ -14,6 +14,7 @@ import (
 
 	"github.com/strata-build/strata/config"
 	"github.com/strata-build/strata/engine"
+	"github.com/strata-build/strata/executor"
 )
 
 func environment(vars map[string]string) func(string) (string, bool) {
@@ -114,6 +115,25 @@ func (l *lab) reader() *RemoteReader {
 		Engine:    func(context.Context) (*engine.Engine, error) { return l.engine, nil },
 		Dir:       func() (string, error) { return l.t.TempDir(), nil },
 		LookupEnv: environment(nil),
+	}
+}
+
+// What the engine does while it fetches a definition is told.
+func TestRemoteReaderTells(t *testing.T) {
+	l := newLab(t)
+	address := gitServer(t, map[string]string{"docker-bake.hcl": "target \"x\" {}\n"})
+	var steps []string
+	r := l.reader()
+	r.Emit = func(e executor.Event) {
+		if u, ok := e.(executor.StepUpdate); ok && u.State == executor.Built {
+			steps = append(steps, u.Step.Vertex)
+		}
+	}
+	if _, err := r.Read(t.Context(), address, nil); err != nil {
+		t.Fatal(err)
+	}
+	if len(steps) != 1 || !strings.HasPrefix(steps[0], "[internal] load git source ") {
+		t.Errorf("it told of %q", steps)
 	}
 }
 
