@@ -152,7 +152,7 @@ func (w *world) measure(ctx context.Context, p program, m measures) (sample, err
 	if err := w.daemon.Start(ctx, w.caches[p]); err != nil {
 		return nil, err
 	}
-	if _, err := rig.WaitIdle(ctx, w.daemon.CPU, idleLimit); err != nil {
+	if err := rig.Settle(ctx, w.daemon.CPU, idleLimit); err != nil {
 		return nil, err
 	}
 	w.b.registry.Requests()

@@ -9,6 +9,7 @@ const (
 	idleSample = 250 * time.Millisecond
 	idleShare  = 25                      // of a sample, 1/idleShare of a processor is still idle
 	idleFor    = 4500 * time.Millisecond // BuildKit begins to write history 3 s after a solve
+	settledFor = 750 * time.Millisecond  // nothing is delayed after a start
 )
 
 // Idle is what a daemon did after a command had ended.
@@ -20,6 +21,17 @@ type Idle struct {
 // WaitIdle waits until a process that used cpu has done nothing for 4.5 s, but
 // no longer than limit: then After is limit.
 func WaitIdle(ctx context.Context, cpu func() (time.Duration, error), limit time.Duration) (Idle, error) {
+	return wait(ctx, cpu, limit, idleFor)
+}
+
+// Settle waits until a process that has just started has done what it does at the
+// start, but no longer than limit.
+func Settle(ctx context.Context, cpu func() (time.Duration, error), limit time.Duration) error {
+	_, err := wait(ctx, cpu, limit, settledFor)
+	return err
+}
+
+func wait(ctx context.Context, cpu func() (time.Duration, error), limit, quiet time.Duration) (Idle, error) {
 	start := time.Now()
 	first, err := cpu()
 	if err != nil {
@@ -44,7 +56,7 @@ func WaitIdle(ctx context.Context, cpu func() (time.Duration, error), limit time
 		switch {
 		case passed >= limit:
 			return Idle{After: limit, CPU: now - first}, nil
-		case passed-busy >= idleFor:
+		case passed-busy >= quiet:
 			return Idle{After: busy, CPU: now - first}, nil
 		}
 	}
