@@ -40,8 +40,9 @@ func (s *plannedSolver) Solve(ctx context.Context, id graph.ID, ready func() err
 		return res, err
 	}
 	r.save(t)
-	entry := index.Entry{Engine: r.planning.engine.ID(), Images: r.builder.TookImages(t.Name), Built: started, Duration: time.Since(started), Run: r.planning.runID, Platforms: platformsOf(r, t.Name), Tags: t.Tags, Total: max(res.Size, 0)}
+	entry := index.Entry{Built: started, Duration: time.Since(started), Run: r.planning.runID, Platforms: platformsOf(r, t.Name), Tags: t.Tags, Total: max(res.Size, 0)}
 	entry.Revision, entry.Branch = r.revision()
+	entry.Engine, entry.Images = r.planning.engine.ID(), r.builder.TookImages(t.Name)
 	if t.Implicit && pt.Last != nil && pt.Last.Fingerprint == pt.Fingerprint && pt.Last.Digest != "" {
 		return res, nil // that one tells more
 	}

@@ -46,7 +46,7 @@ func TestPlannedBuildsMakeWhatCleanOnesDo(t *testing.T) {
 // Where images of needed targets are in a registry and the engine is another each
 // other time, these images stand in for the targets' steps.
 func TestPlannedBuildsOnOtherEngines(t *testing.T) {
-	total := prove(t, max(*editsFlag/5, 1), 15, true)
+	total := prove(t, max(*editsFlag/6, 1), 15, true)
 	if total.images == 0 && *treeFlag < 0 {
 		t.Error("no image was ever in the place of a needed target")
 	}
