@@ -29,6 +29,7 @@ type outcome struct {
 	digest string
 	image  func() (v1.Image, error) // nil for a directory
 	files  map[string]string        // of a directory
+	name   string                   // that an archive has in it
 }
 
 // outcome reads what is at the places of the builds called out, whose images
@@ -78,7 +79,8 @@ func ofArchive(file string) (outcome, error) {
 		return outcome{}, fmt.Errorf("%s has %d images", file, len(idx.Manifests))
 	}
 	d := idx.Manifests[0].Digest.String()
-	return outcome{digest: d, image: func() (v1.Image, error) { return unpacked(file, d) }}, nil
+	name := idx.Manifests[0].Annotations[ocispec.AnnotationRefName]
+	return outcome{digest: d, image: func() (v1.Image, error) { return unpacked(file, d) }, name: name}, nil
 }
 
 func eachEntry(file string, do func(*tar.Header, io.Reader) error) error {

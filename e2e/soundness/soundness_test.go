@@ -497,11 +497,14 @@ func (w *world) compareOne(e edit, t *target, name, state string) string {
 	if err != nil {
 		w.t.Fatalf("comparing %s: %v", name, err)
 	}
+	if planned.name != clean.name {
+		differ = fmt.Sprintf("it is named %q and should be %q; %s", planned.name, clean.name, differ)
+	}
 	if differ != "" {
 		w.tally.stale++
 		w.t.Errorf("after %q the image of %s (%s) is stale: %s", e.name, name, state, differ)
 	}
-	digest := clean.digest
+	digest := clean.digest + " " + clean.name
 	if clean.files != nil {
 		digest = fmt.Sprint(clean.files)
 	}
