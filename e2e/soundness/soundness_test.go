@@ -47,7 +47,7 @@ func TestPlannedBuildsMakeWhatCleanOnesDo(t *testing.T) {
 // other time, these images stand in for the targets' steps.
 func TestPlannedBuildsOnOtherEngines(t *testing.T) {
 	total := prove(t, max(*editsFlag/6, 1), 15, true)
-	if total.images == 0 && *treeFlag < 0 {
+	if total.images == 0 && *treeFlag < 0 && *editsFlag >= 300 { // a few need not have one
 		t.Error("no image was ever in the place of a needed target")
 	}
 }
