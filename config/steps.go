@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -1011,5 +1010,3 @@ func textLines(expr hcl.Expression) []int {
 	}
 	return lines
 }
-
-func (i *instruction) String() string { return fmt.Sprint(strings.ToUpper(i.name), i.flags, i.args) }

@@ -36,6 +36,3 @@ func (r *Regexp) FindStringSubmatchIndex(s string) []int {
 
 // ReplaceAllString is [regexp.Regexp.ReplaceAllString].
 func (r *Regexp) ReplaceAllString(s, by string) string { return r.compile().ReplaceAllString(s, by) }
-
-// Split is [regexp.Regexp.Split].
-func (r *Regexp) Split(s string, n int) []string { return r.compile().Split(s, n) }
