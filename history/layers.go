@@ -9,26 +9,6 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// FromImage reads the layer history of one platform's image. Base is left
-// empty: an image does not say where its base ends.
-func FromImage(img v1.Image) (Image, error) {
-	manifest, err := img.Manifest()
-	if err != nil {
-		return Image{}, err
-	}
-	config, err := img.ConfigFile()
-	if err != nil {
-		return Image{}, err
-	}
-	digest, err := img.Digest()
-	if err != nil {
-		return Image{}, err
-	}
-	h := fromManifest(manifest, config)
-	h.Digest = digest.String()
-	return h, nil
-}
-
 // fromManifest lines the steps of a config up with the layers of a manifest.
 func fromManifest(m *v1.Manifest, config *v1.ConfigFile) Image {
 	img := Image{
