@@ -228,6 +228,12 @@ func (l *lab) build(targets ...*config.Target) (map[string]executor.TargetResult
 	for _, t := range targets {
 		nodes = append(nodes, graph.Node{ID: graph.ID(t.Name), Needs: t.Needs})
 	}
+	return l.solve(b, nodes)
+}
+
+// solve runs a graph of targets for which b is prepared, and returns results by name.
+func (l *lab) solve(b *Builder, nodes []graph.Node) (map[string]executor.TargetResult, *Builder, error) {
+	l.t.Helper()
 	g, err := graph.New(nodes)
 	if err != nil {
 		l.t.Fatal(err)

@@ -82,16 +82,7 @@ func (l *lab) take(targets []*config.Target, images map[string]string, solve ...
 		}
 		nodes = append(nodes, node)
 	}
-	g, err := graph.New(nodes)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	results, err := executor.Run(l.t.Context(), g, b, executor.Options{KeepGoing: true}, b.Emit)
-	byName := map[string]executor.TargetResult{}
-	for _, r := range results {
-		byName[r.Target] = r
-	}
-	return byName, b, err
+	return l.solve(b, nodes)
 }
 
 func (l *lab) mustTake(targets []*config.Target, images map[string]string, solve ...string) (map[string]executor.TargetResult, *Builder) {
